@@ -11,5 +11,10 @@ export interface StoredReading {
 /** Readings by tag and time. Two implementations share one contract suite: embedded (here) and InfluxDB. */
 export interface Historian {
   /** Readings of one tag with from ≤ source time < to, ascending, at most `limit` (the first ones); `next` continues. */
-  query(tag: string, from: number, to: number, limit: number): Promise<{ readings: StoredReading[]; next: number | null }>
+  query(
+    tag: string,
+    from: number,
+    to: number,
+    limit: number,
+  ): Promise<{ readings: StoredReading[]; next: number | null }>
 }
