@@ -4,10 +4,7 @@ import { type Profile, ProfileSchema } from './schema.ts'
 
 /** Reads one profile. @throws PenstockError `config-invalid` with all problems and their places */
 export function loadProfile(path: string): Profile {
-  const { value, source } = loadConfig(path, ProfileSchema)
-  checkProfile(value, source)
-  source.check()
-  return value
+  return loadConfig(path, ProfileSchema, { check: checkProfile }).value
 }
 
 function checkProfile(profile: Profile, source: ConfigSource): void {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { type Static, type TSchema, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
+import { Settings } from 'typebox/system'
 import { Value } from 'typebox/value'
 import { type Document, isMap, isScalar, LineCounter, type Node, type Pair, parse, parseDocument, visit } from 'yaml'
 import { PenstockError } from './errors.ts'
@@ -88,9 +89,11 @@ export class ConfigSource {
   }
 }
 
-export interface LoadOptions {
+export interface LoadOptions<T> {
   /** for `${NAME}` and `${NAME:-default}`; default: the process's environment */
   readonly environment?: Readonly<Record<string, string | undefined>>
+  /** What a schema cannot say: calls `source.fail`. Runs also on a file that does not fit the schema, so that all problems come at once. */
+  readonly check?: (value: T, source: ConfigSource) => void
 }
 
 /**
@@ -100,7 +103,7 @@ export interface LoadOptions {
 export function loadConfig<T extends TSchema>(
   path: string,
   schema: T,
-  options: LoadOptions = {},
+  options: LoadOptions<Static<T>> = {},
 ): { value: Static<T>; source: ConfigSource } {
   let text: string
   try {
@@ -116,7 +119,7 @@ export function parseConfig<T extends TSchema>(
   path: string,
   text: string,
   schema: T,
-  options: LoadOptions = {},
+  options: LoadOptions<Static<T>> = {},
 ): { value: Static<T>; source: ConfigSource } {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true })
@@ -127,6 +130,13 @@ export function parseConfig<T extends TSchema>(
   source.check()
   const value = Value.Default(schema, convertBytes(schema, document.toJS() ?? {}))
   report(schema, value, source)
+  const fits = !source.failed
+  try {
+    options.check?.(value as Static<T>, source)
+  } catch (error) {
+    // On a file of the wrong shape the check may stumble; the shape has been reported.
+    if (fits) throw error
+  }
   source.check()
   return { value: value as Static<T>, source }
 }
@@ -140,7 +150,7 @@ function explainYaml(code: string, message: string): string {
 function fillEnvironment(
   document: Document.Parsed,
   source: ConfigSource,
-  environment: LoadOptions['environment'],
+  environment: LoadOptions<never>['environment'],
 ): void {
   visit(document, {
     Scalar(_, node) {
@@ -204,6 +214,9 @@ const split = (pointer: string): string[] =>
     .slice(1)
     .map(part => part.replaceAll('~1', '/').replaceAll('~0', '~'))
 
+// The library stops after 8 errors unless told otherwise; a file is to be mended in one go.
+Settings.Set({ maxErrors: 1000 })
+
 function report(schema: TSchema, value: unknown, source: ConfigSource): void {
   const errors = Compile(schema).Errors(value) as SchemaError[]
   // What lies below a failed choice is told once, by the choice.
@@ -258,6 +271,10 @@ function explain(error: SchemaError, path: string[], schema: AnySchema, value: u
       }
       const kinds = (here?.anyOf ?? []).map(option => option.description ?? option.type ?? String(option.const))
       return [[path, `"${show(found)}" does not fit "${name}"${hint}; write one of: ${kinds.join(' | ')}`]]
+    }
+    case 'const': {
+      const wanted = String((error.params as { allowedValue: unknown }).allowedValue)
+      return [[path, `"${show(found)}" is not allowed for "${name}"; write ${wanted}`]]
     }
     case 'type':
       return [[path, `"${name}" is ${kindOf(found)}${hint}; write ${article(here?.type)}`]]

@@ -119,10 +119,13 @@ const builtInProfiles = join(import.meta.dirname, '../../profiles')
 
 /** Reads and checks a site file. @throws PenstockError `config-missing`, or `config-invalid` with all problems */
 export function loadSiteFile(path: string): SiteFile {
-  const { value, source } = loadConfig(path, SiteFileSchema)
-  const profileOf = findProfiles(value, source)
-  checkDevices(value, source, profileOf)
-  source.check()
+  let profileOf: ReadonlyMap<string, Profile> = new Map()
+  const { value, source } = loadConfig(path, SiteFileSchema, {
+    check: (file, source) => {
+      profileOf = findProfiles(file, source)
+      checkDevices(file, source, profileOf)
+    },
+  })
   const { profiles: _, ...file } = value
   return {
     ...file,
@@ -155,7 +158,7 @@ function findProfiles(file: Raw, source: ConfigSource): Map<string, Profile> {
   }
   const found = new Map<string, Profile>()
   for (const [index, device] of file.devices.entries()) {
-    if (found.has(device.profile)) continue
+    if (typeof device.profile !== 'string' || found.has(device.profile)) continue
     const path = paths.get(device.profile)
     if (path === undefined) {
       const guess = nearest(device.profile, paths.keys())

@@ -88,9 +88,7 @@ const loopback = ['127.0.0.1', '::1', 'localhost']
 
 /** Reads and checks a gateway file. @throws PenstockError `config-missing`, or `config-invalid` with all problems */
 export function loadGatewayFile(path: string): GatewayFile {
-  const { value, source } = loadConfig(path, GatewayFileSchema)
-  checkGateway(value, source)
-  source.check()
+  const { value, source } = loadConfig(path, GatewayFileSchema, { check: checkGateway })
   const absolute = (name: string) => source.resolve(name)
   const optional = (name: string | null) => (name === null ? null : source.resolve(name))
   const { tls } = value.http

@@ -58,7 +58,10 @@ export type RegistryFile = Static<typeof RegistryFileSchema>
 
 /** Reads and checks a registry. @throws PenstockError `config-missing`, or `config-invalid` with all problems */
 export function loadRegistryFile(path: string): RegistryFile {
-  const { value, source } = loadConfig(path, RegistryFileSchema)
+  return loadConfig(path, RegistryFileSchema, { check: checkRegistry }).value
+}
+
+function checkRegistry(value: RegistryFile, source: ConfigSource): void {
   unique(
     source,
     'groups',
@@ -101,8 +104,6 @@ export function loadRegistryFile(path: string): RegistryFile {
     value.devices.map(device => device.site),
     value.sites.map(site => site.id),
   )
-  source.check()
-  return value
 }
 
 function unique(source: ConfigSource, part: string, ids: readonly string[]): void {

@@ -1,4 +1,4 @@
-import { loadConfig } from '@penstock/core/runtime/config-file.ts'
+import { type ConfigSource, loadConfig } from '@penstock/core/runtime/config-file.ts'
 import { Id, OneOf } from '@penstock/core/runtime/schema-parts.ts'
 import { type Static, Type } from 'typebox'
 
@@ -46,13 +46,14 @@ export type UsersFile = Static<typeof UsersFileSchema>
 
 /** Reads and checks a users file. @throws PenstockError `config-missing`, or `config-invalid` with all problems */
 export function loadUsersFile(path: string): UsersFile {
-  const { value, source } = loadConfig(path, UsersFileSchema)
+  return loadConfig(path, UsersFileSchema, { check: checkUsers }).value
+}
+
+function checkUsers(value: UsersFile, source: ConfigSource): void {
   for (const part of ['users', 'tokens'] as const) {
     const ids = value[part].map(entry => entry.id)
     for (const [index, id] of ids.entries()) {
       if (ids.indexOf(id) !== index) source.fail([part, index, 'id'], `"${id}" stands twice in "${part}"; rename one`)
     }
   }
-  source.check()
-  return value
 }
