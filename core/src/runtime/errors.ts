@@ -16,6 +16,12 @@ export const errorTable = {
     retryable: false,
     http: 400,
   },
+  'bad-payload': { message: 'not a Sparkplug B payload: {problem}', retryable: false, http: 400 },
+  'bad-topic': {
+    message: 'the Sparkplug id "{id}" is empty or contains "+", "/" or "#"',
+    retryable: false,
+    http: 400,
+  },
   'config-invalid': { message: '{text}', retryable: false, http: 422 },
   'config-missing': {
     message: 'the file {path} cannot be read ({cause}); name an existing file with --config',
