@@ -243,22 +243,20 @@ async function main(): Promise<void> {
       `\n  Open ${address}\n  (this address signs in once; scripts use the token in ${join(options.data, 'api-token')})\n`,
     )
   })
-  const parts = [simulator, ...agents, gateway]
-
-  let stopping: Promise<void> | undefined
-  const stop = (code: number) => {
-    stopping ??= (async () => {
-      console.log('stopping')
-      // Sources first, so that everything read is delivered and confirmed as far as possible.
-      await Promise.all([simulator.stop(1000), ...agents.map(agent => agent.stop(2000))])
-      await gateway.stop(2000)
-      await broker.close()
-      time.save()
-      process.exit(code)
-    })()
+  let stopping = false
+  const stop = async (code: number) => {
+    if (stopping) return
+    stopping = true
+    console.log('stopping')
+    // Sources first, so that everything read is delivered and confirmed as far as possible.
+    await Promise.all([simulator.stop(1000), ...agents.map(agent => agent.stop(2000))])
+    await gateway.stop(2000)
+    await broker.close()
+    time.save()
+    process.exit(code)
   }
-  process.on('SIGINT', () => stop(0))
-  process.on('SIGTERM', () => stop(0))
+  process.on('SIGINT', () => void stop(0))
+  process.on('SIGTERM', () => void stop(0))
 
   console.log(`Penstock demonstration: scenario ${options.scenario}, data in ${options.data}`)
   try {
@@ -266,7 +264,7 @@ async function main(): Promise<void> {
     await Promise.all([gateway.start(), ...agents.map(agent => agent.start())])
   } catch (error) {
     console.error((error as Error).message)
-    stop(1)
+    await stop(1)
     return
   }
   console.log('Running: simulator, broker, edges e01 and e02, gateway. Kill what you like; Ctrl-C stops all.')
