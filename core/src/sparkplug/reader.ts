@@ -160,6 +160,12 @@ export class Reader {
     const bytes = this.#bytes
     const end = this.#end
     let pos = this.#pos
+    const first = pos < end ? (bytes[pos] ?? 0) : 0x80
+    if (first < 0x80) {
+      this.#pos = pos + 1
+      this.#high = 0
+      return first
+    }
     let low = 0
     let high = 0
     for (let shift = 0; shift < 70; shift += 7) {

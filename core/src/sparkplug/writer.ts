@@ -32,8 +32,13 @@ export class Writer {
 
   /** A non-negative whole number below 2^64 (exact below 2^53). */
   number(value: number): void {
+    if (value < 0x80 && value >= 0) {
+      this.#reserve(1)
+      this.#bytes[this.#pos++] = value
+      return
+    }
     if (!(value >= 0) || value >= 2 ** 64) throw new RangeError(`not an unsigned 64-bit number: ${value}`)
-    this.#varint((value % twoTo32) >>> 0, Math.floor(value / twoTo32))
+    this.#varint(value >>> 0, value < twoTo32 ? 0 : Math.floor(value / twoTo32))
   }
 
   /** Two's complement in 64 bits. */
@@ -63,7 +68,7 @@ export class Writer {
     if (most < 0x80) {
       // the length takes one byte whatever the characters are
       const start = this.#pos + 1
-      const length = this.#bytes.write(value, start, 'utf8')
+      const length = this.#ascii(value, start) ? value.length : this.#bytes.write(value, start, 'utf8')
       this.#bytes[this.#pos] = length
       this.#pos = start + length
       return
@@ -71,6 +76,15 @@ export class Writer {
     const length = Buffer.byteLength(value)
     this.#varint(length, 0)
     this.#pos += this.#bytes.write(value, this.#pos, 'utf8')
+  }
+
+  #ascii(value: string, start: number): boolean {
+    for (let at = 0; at < value.length; at++) {
+      const code = value.charCodeAt(at)
+      if (code >= 0x80) return false
+      this.#bytes[start + at] = code
+    }
+    return true
   }
 
   bytes(value: Uint8Array): void {
