@@ -47,6 +47,52 @@ export const errorTable = {
     http: 503,
   },
   closed: { message: '{what} is closed', retryable: false, http: 503 },
+  'data-newer': {
+    message: 'the data in {path} is of version {found}, this program knows {known}; start the newer program',
+    retryable: false,
+    http: 503,
+  },
+  'not-found': { message: 'there is no {what} "{id}"', retryable: false, http: 404 },
+  'request-invalid': { message: '{text}', retryable: false, http: 400 },
+  'not-json': { message: 'send the body as application/json', retryable: false, http: 415 },
+  'too-large': { message: 'the request is larger than {limit} bytes', retryable: false, http: 413 },
+  unauthenticated: { message: 'sign in, or send a token as "Authorization: Bearer ..."', retryable: false, http: 401 },
+  'sign-in-failed': {
+    message: 'name and password do not fit, or the sign-in address was used or is older than 10 minutes',
+    retryable: false,
+    http: 401,
+  },
+  'role-missing': { message: 'this needs the role {needed}; {user} has {role}', retryable: false, http: 403 },
+  'host-refused': {
+    message: 'this gateway does not answer to the name "{host}"; add it to http.hostNames in the gateway file',
+    retryable: false,
+    http: 403,
+  },
+  'origin-refused': { message: 'requests from the page {origin} are refused', retryable: false, http: 403 },
+  'too-many-requests': { message: 'too many attempts; try again in {seconds} s', retryable: true, http: 429 },
+  'alarm-moved': {
+    message: 'the alarm has been announced anew since (occurrence {occ}, announcement {ann}); look at it again',
+    retryable: false,
+    http: 409,
+  },
+  'command-refused': { message: 'not done: {reason}', retryable: false, http: 409 },
+  'command-id-used': {
+    message: 'the command id {commandId} was used for another command; make a new one',
+    retryable: false,
+    http: 409,
+  },
+  'hardware-differs': {
+    message: 'the edge {edge} runs on the box {found}, not on {expected}; look again before adopting it',
+    retryable: false,
+    http: 409,
+  },
+  'inhibit-too-long': {
+    message: 'an inhibit must end within {hours} hours and lie in the future',
+    retryable: false,
+    http: 422,
+  },
+  'not-ready': { message: '{what} is not ready; try again', retryable: true, http: 503 },
+  internal: { message: 'internal error {id}; the log has the details under this id', retryable: true, http: 500 },
 } as const satisfies Record<string, ErrorKind>
 
 export type ErrorCode = keyof typeof errorTable
