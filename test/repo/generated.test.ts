@@ -1,4 +1,6 @@
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { generatedFiles } from '../../scripts/generated-files.ts'
@@ -10,5 +12,16 @@ describe('files made from code', () => {
     for (const [path, content] of await generatedFiles()) {
       expect(readFileSync(join(root, path), 'utf8'), `${path}: run npm run generate`).toBe(content)
     }
+  })
+
+  it('include the client of the API', () => {
+    const web = join(root, 'gateway/web')
+    const tool = createRequire(join(web, 'package.json')).resolve('openapi-typescript/bin/cli.js')
+    const made = execFileSync(process.execPath, [tool, '../openapi.json'], {
+      cwd: web,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    expect(readFileSync(join(web, 'src/generated/api.ts'), 'utf8').trim(), 'run npm run generate').toBe(made.trim())
   })
 })
