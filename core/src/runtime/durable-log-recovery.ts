@@ -1,0 +1,202 @@
+import path from 'node:path'
+import { chainStart } from './chain.ts'
+import type { OnDamage } from './durable-log.ts'
+import { decodeHeader, headerBytes, parseSegmentName, type SegmentHeader } from './durable-log-format.ts'
+import { type Scan, type ScannedRecord, scanSegment } from './durable-log-scan.ts'
+import { attempt, readAround, type StoredSegment, withFile } from './durable-log-segment.ts'
+import type { FileLayer } from './files.ts'
+import { systemCode } from './node-files.ts'
+
+/** Records at the end of the log that are to be written again into a new segment, see `recover`. */
+export interface Carried {
+  readonly first: number
+  readonly records: readonly ScannedRecord[]
+  /** the dictionary that these records refer to */
+  readonly entries: readonly string[]
+}
+
+export interface Recovered {
+  readonly segments: StoredSegment[]
+  /** Files to remove as soon as `carried` is durable elsewhere; those with damage are set aside instead. */
+  readonly superseded: readonly { readonly path: string; readonly damaged: boolean }[]
+  readonly nextSerial: number
+  /** the position that the next record gets */
+  readonly end: number
+  readonly carried: Carried | null
+  readonly link: Uint8Array
+}
+
+interface Found {
+  /** the header is made up from the name */
+  readonly damaged: boolean
+  readonly name: string
+  readonly path: string
+  readonly header: SegmentHeader
+  readonly size: number
+}
+
+interface Tail {
+  readonly found: Found
+  readonly scan: Scan
+}
+
+export interface RecoveryOptions {
+  readonly folder: string
+  readonly files: FileLayer
+  readonly chain: boolean
+  /** A last segment up to this size is written again as a whole, so that restarts do not pile up small files. */
+  readonly mergeBytes: number
+  readonly onDamage: OnDamage
+}
+
+/**
+ * Finds out what the folder holds. Only the last segment is read; the others are known by their headers.
+ *
+ * The last group that was written is not trusted, although it can be read: the process may have been killed between a failed
+ * fdatasync and its answer to it, and then the pages are in the cache, but not on the disk, and no later fdatasync says so. Groups
+ * before it were synced before it was written. So it is carried: written again into a new segment. Its frames are copied as
+ * they are, because the delivery protocol compares their checksums.
+ */
+export async function recover(options: RecoveryOptions): Promise<Recovered> {
+  const { folder, files, chain, mergeBytes } = options
+  const names = (await files.list(folder)).flatMap(name => {
+    const parsed = parseSegmentName(name)
+    return parsed ? [{ name, ...parsed }] : []
+  })
+  names.sort((a, b) => a.serial - b.serial)
+  const found: Found[] = []
+  for (const { name, serial, first, damaged } of names) {
+    const segment = damaged ? undefined : await inspect(options, name, serial, first)
+    if (segment) found.push(segment)
+  }
+  const nextSerial = Math.max(0, ...names.map(({ serial }) => serial), ...found.map(({ header }) => header.serial)) + 1
+  const proven = Math.max(0, ...names.map(({ first }) => first), ...found.map(({ header }) => header.first))
+
+  const tails = await readTails(options, found)
+  const last = tails.at(-1)
+  if (!last) return { segments: [], superseded: [], nextSerial, end: proven, carried: null, link: chainStart }
+
+  const carried = tails.length > 1 ? mergeTails(tails) : carryFrom(last, chain, mergeBytes)
+  const end = Math.max(proven, ...tails.map(({ scan }) => scan.end))
+  const segments: StoredSegment[] = []
+  const superseded: StoredSegment[] = []
+  for (const { name, path: file, header, size } of found) {
+    while ((segments.at(-1)?.first ?? -1) >= header.first) superseded.push(...segments.splice(-1))
+    const before = segments.at(-1)
+    if (before) before.end = header.first
+    segments.push({ serial: header.serial, name, path: file, first: header.first, end, bytes: size })
+  }
+  if (carried) {
+    while ((segments.at(-1)?.first ?? -1) >= carried.first) superseded.push(...segments.splice(-1))
+    const before = segments.at(-1)
+    if (before) before.end = carried.first
+  }
+  const kept = segments.at(-1)
+  const keptTail = tails.find(({ found: { name } }) => name === kept?.name)
+  if (kept && keptTail) await cut(files, kept, keptTail.scan.soundBytes)
+
+  // What the chain goes on from is the last link that stays on the disk.
+  const { found: linked, scan } = chain ? (keptTail ?? last) : last
+  const link = scan.seals.at(-1)?.link ?? linked.header.link
+  const damaged = new Set(found.filter(each => each.damaged).map(each => each.name))
+  for (const {
+    found: each,
+    scan: { damages },
+  } of tails) {
+    if (damages.some(({ torn }) => !torn)) damaged.add(each.name)
+  }
+  return {
+    segments,
+    superseded: superseded.map(({ path: file, name }) => ({ path: file, damaged: damaged.has(name) })),
+    nextSerial,
+    end,
+    carried,
+    link: chain ? link : chainStart,
+  }
+}
+
+/** The header of a segment; a file that is none of ours is set aside, an empty one (its creation was cut short) removed. */
+async function inspect(options: RecoveryOptions, name: string, serial: number, first: number): Promise<Found | null> {
+  const { files, folder } = options
+  const file = path.join(folder, name)
+  let read: { size: number; header: SegmentHeader | 'unknown' | 'damaged'; content: Buffer }
+  try {
+    read = await withFile(files, file, async open => {
+      const size = await open.size()
+      const header = decodeHeader(await readAround(open, 0, headerBytes))
+      return { size, header, content: header === 'damaged' ? await readAround(open, 0, size) : Buffer.alloc(0) }
+    })
+  } catch (error) {
+    if (systemCode(error) !== 'EIO') throw error
+    return setAside(options, name, 'cannot be read')
+  }
+  const { size, header, content } = read
+  if (typeof header === 'object') return { name, path: file, header, size, damaged: false }
+  if (header === 'unknown') return setAside(options, name, 'written by another version')
+  if (size < headerBytes || content.every(byte => byte === 0)) {
+    await attempt(() => files.remove(file))
+    return null
+  }
+  const scan = scanSegment(content, first)
+  if (scan.records.length === 0) return setAside(options, name, 'no readable header and no readable record')
+  options.onDamage({ segment: name, offset: 0, what: 'unreadable header; its records are read all the same' })
+  // How much of it was copied from earlier segments is unknown: those count too.
+  const unknown = { carried: 0xffffffff, carriedEnd: scan.end, chained: options.chain, link: chainStart }
+  return { name, path: file, size, header: { serial, first, ...unknown }, damaged: true }
+}
+
+async function setAside({ files, folder, onDamage }: RecoveryOptions, name: string, what: string): Promise<null> {
+  onDamage({ segment: name, offset: 0, what: `${what}; set aside as ${name}.damaged` })
+  await attempt(() => files.rename(path.join(folder, name), path.join(folder, `${name}.damaged`)))
+  return null
+}
+
+/** The last segment, and those before it as long as the later one lacks records that it was to carry. */
+async function readTails(options: RecoveryOptions, found: readonly Found[]): Promise<Tail[]> {
+  const tails: Tail[] = []
+  for (const segment of found.toReversed()) {
+    const content = await withFile(options.files, segment.path, file => readAround(file, 0, segment.size))
+    const scan = scanSegment(content, segment.header.first)
+    for (const { offset, what } of scan.damages) options.onDamage({ segment: segment.name, offset, what })
+    tails.unshift({ found: segment, scan })
+    const { carried, carriedEnd } = segment.header
+    if (scan.records.filter(({ position }) => position < carriedEnd).length >= carried) break
+  }
+  return tails
+}
+
+function carryFrom({ found, scan }: Tail, chain: boolean, mergeBytes: number): Carried | null {
+  const { seals, entries } = scan
+  const unsealed = (scan.records.at(-1)?.position ?? -1) >= (seals.at(-1)?.position ?? 0)
+  const proven = chain || unsealed ? seals.at(-1) : seals.at(-2)
+  const whole = !chain && found.size <= mergeBytes
+  const first = whole ? found.header.first : (proven?.position ?? found.header.first)
+  const records = scan.records.filter(({ position }) => position >= first)
+  return records.length > 0 ? { first, records, entries } : null
+}
+
+/** Where several segments hold a position, the content is the same; what an earlier one holds beyond `carriedEnd` is void. */
+function mergeTails(tails: readonly Tail[]): Carried | null {
+  const first = Math.min(...tails.slice(1).map(({ found }) => found.header.first))
+  let records: ScannedRecord[] = []
+  let entries: readonly string[] = []
+  for (const { found, scan } of tails) {
+    const held = new Set(scan.records.map(({ position }) => position))
+    records = records.filter(({ position }) => position < found.header.carriedEnd && !held.has(position))
+    records.push(...scan.records)
+    if (scan.entries.length > entries.length) entries = scan.entries
+  }
+  records = records.filter(({ position }) => position >= first).sort((a, b) => a.position - b.position)
+  return records.length > 0 ? { first, records, entries } : null
+}
+
+/** Best effort: nothing relies on the torn end being gone, since the next segment's header makes it void. */
+async function cut(files: FileLayer, segment: StoredSegment, soundBytes: number): Promise<void> {
+  await attempt(() =>
+    withFile(files, segment.path, async file => {
+      if (soundBytes < segment.bytes) await file.truncate(soundBytes)
+      await file.sync()
+    }),
+  )
+  segment.bytes = soundBytes
+}
