@@ -156,6 +156,7 @@ export class World {
 
   /** kill -9; resolves when the process is gone. */
   async kill(name: string): Promise<void> {
+    if (name === 'broker' && this.#embedded) return this.stopBroker()
     const process = this.running.get(name)
     this.running.delete(name)
     process?.kill('SIGKILL')
