@@ -48,21 +48,6 @@ export function openHistorianDatabase(path: string): Db {
   return db
 }
 
-/**
- * Positions of an inbox that is gone (deleted, or older after a restore) must not hide the readings of the new one: they are
- * forgotten, and repeats are recognised by their key. Returns whether that was so.
- */
-export function forgetPositions(db: Db, inboxEnd: number): boolean {
-  const farthest = db
-    .prepare<[], number>(
-      `SELECT max((SELECT value FROM meta WHERE name = 'cursor'), coalesce((SELECT max(upto) FROM tag), 0))`,
-    )
-    .pluck()
-  if ((farthest.get() ?? 0) <= inboxEnd) return false
-  db.exec(`BEGIN; UPDATE tag SET upto = 0; UPDATE meta SET value = 0 WHERE name = 'cursor'; COMMIT`)
-  return true
-}
-
 interface TagRow {
   readonly id: number
   readonly name: string

@@ -7,7 +7,6 @@ import { ChunkWriter } from './chunk-writer.ts'
 import {
   chunkReadings,
   type Db,
-  forgetPositions,
   type HistorianStatements,
   historianStatements,
   openHistorianDatabase,
@@ -23,8 +22,6 @@ import { Tail } from './tail.ts'
 export interface EmbeddedHistorianOptions {
   /** folder of the historian's own database */
   readonly folder: string
-  /** end of the inbox; one that ends before our cursor is another inbox, whose positions mean nothing to us */
-  readonly inboxEnd: number
   readonly clock: Clock
   readonly ticker: Ticker
   readonly log: Logger
@@ -85,8 +82,6 @@ export class EmbeddedHistorian implements Consumer, Historian {
 
   static open(options: EmbeddedHistorianOptions): EmbeddedHistorian {
     const db = openHistorianDatabase(`${options.folder}/historian.sqlite`)
-    if (forgetPositions(db, options.inboxEnd))
-      options.log.warn('the inbox is another one; its readings are taken by key')
     const historian = new EmbeddedHistorian(db, options)
     historian.#retention.check()
     historian.#schedule()
@@ -95,6 +90,13 @@ export class EmbeddedHistorian implements Consumer, Historian {
 
   get cursor(): number {
     return this.#cursor
+  }
+
+  /** One past the newest inbox position that a chunk holds; an inbox that was put back must number on from here. */
+  get reach(): number {
+    let reach = this.#cursor
+    for (const state of this.#tags.values()) reach = Math.max(reach, state.upto)
+    return reach
   }
 
   async apply(records: readonly InboxRecord[]): Promise<void> {

@@ -63,7 +63,6 @@ export function openTestHistorian(
   const time = options.time ?? new ManualTime(startTime)
   return EmbeddedHistorian.open({
     folder,
-    inboxEnd: Number.MAX_SAFE_INTEGER,
     clock: time,
     ticker: time,
     log: silentLogger,
