@@ -1,7 +1,9 @@
 import type { Clock, Ticker } from '@penstock/core/runtime/clock.ts'
+import { PenstockError } from '@penstock/core/runtime/errors.ts'
 import { Distortion, type Instrument } from './devices/instrument.ts'
 import { logger } from './devices/logger.ts'
 import { makeInstrument } from './devices/make.ts'
+import { ramp } from './devices/ramp.ts'
 import type { Breakable, FaultBoard } from './faults.ts'
 import { type ModbusServer, openModbusServer } from './modbus/server.ts'
 import { litresOf } from './plant/amounts.ts'
@@ -43,7 +45,12 @@ export class CitySite {
     for (const device of site.devices) {
       this.#add(device.id, device.unitId, deps => makeInstrument(device, this.plant, deps))
     }
+    for (let unit = 1; unit <= (site.ramps?.count ?? 0); unit++) {
+      const options = site.ramps
+      if (options) this.#add(`r${unit}`, unit, deps => ramp(options, deps))
+    }
     let unitId = site.loggers?.firstUnitId ?? 1
+    if (meters.size > 248 - unitId) throw tooMany(site.id, meters.size)
     for (const [id, rows] of meters) {
       const resolutionCode = site.loggers?.resolutionCode ?? 0
       this.#add(id, unitId++, deps => logger({ rows, resolutionCode }, deps))
@@ -132,6 +139,11 @@ export class CitySite {
     station.last = { index: total.shown.toString(), at: this.#clock.now() }
     station.first ??= station.last
   }
+}
+
+function tooMany(site: string, meters: number): PenstockError {
+  const text = `${meters} meters do not fit on site "${site}": unit ids end at 247; give a file with fewer meters`
+  return new PenstockError('config-invalid', { text })
 }
 
 function startLitres(site: Site, now: number): Map<string, bigint> {

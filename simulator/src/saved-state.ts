@@ -7,6 +7,11 @@ export interface SavedCity {
   readonly version: 1
   /** ms UTC of the plants */
   readonly at: number
+  readonly scenario: string
+  /** how far the script had come when the process died; 0 after an orderly stop, then the scenario begins anew */
+  readonly elapsedMs: number
+  /** places in the scenario of the meters already set, which are not set again */
+  readonly metersSet: readonly number[]
   readonly sites: Readonly<Record<string, ReturnType<CitySite['save']>>>
 }
 

@@ -120,7 +120,7 @@ const Device = Type.Object(
   {
     id: Id('device'),
     unitId: Type.Integer({ minimum: 1, maximum: 247, description: 'Modbus unit id' }),
-    kind: OneOf(['mfe600c', 'tuf2000', 'midas', 'level-generic', 'signals', 'ramp'], { description: 'model' }),
+    kind: OneOf(['mfe600c', 'tuf2000', 'midas', 'level-generic', 'signals'], { description: 'model' }),
     meter: OrNull(MeterPart),
     upperM3PerHour: Positive('mfe600c: upper limit of its own', { default: 10_000 }),
     lowerM3PerHour: AtLeastZero('mfe600c: lower limit of its own', { default: 0 }),
@@ -129,8 +129,6 @@ const Device = Type.Object(
     detector: OrNull(Detector),
     tank: OrNull(Id('level-generic: tank that it measures')),
     temperatureC: Type.Number({ default: 15, description: 'level-generic: mean temperature' }),
-    values: Type.Integer({ minimum: 1, maximum: 5000, default: 100, description: 'ramp: number of f32 values' }),
-    changeMs: Type.Integer({ minimum: 1, default: 1000, description: 'ramp: time between changes of every value' }),
   },
   closed,
 )
@@ -144,6 +142,16 @@ const Loggers = Type.Object(
     resolutionCode: Type.Union([Type.Literal(0), Type.Literal(3)], { default: 0, description: '0: 1 m³, 3: 0.001 m³' }),
   },
   { ...closed, description: 'one data logger for each meter of a file' },
+)
+
+const Ramps = Type.Object(
+  {
+    count: Type.Integer({ minimum: 1, maximum: 247, description: 'devices, with unit ids from 1' }),
+    blocks: Type.Integer({ minimum: 1, maximum: 300, default: 1, description: 'blocks of registers of a device' }),
+    valuesPerBlock: Type.Integer({ minimum: 1, maximum: 100, default: 10, description: 'f32 values of a block' }),
+    changeMs: Type.Integer({ minimum: 1, default: 1000, description: 'time between changes of every value' }),
+  },
+  { ...closed, description: 'devices for load tests' },
 )
 
 export const SitePart = Type.Object(
@@ -163,6 +171,7 @@ export const SitePart = Type.Object(
     rooms: Type.Array(Room, { default: [] }),
     devices: Type.Array(Device, { default: [] }),
     loggers: OrNull(Loggers),
+    ramps: OrNull(Ramps),
   },
   closed,
 )

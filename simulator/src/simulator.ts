@@ -11,7 +11,7 @@ import { type MeterRows, readMeters, realMetersVariable } from './real-meters.ts
 import { readState, writeState } from './saved-state.ts'
 import { type LoadedScenario, loadScenario } from './scenario/load.ts'
 import { Script } from './scenario/script.ts'
-import type { Action, FaultSpec } from './scenario-file.ts'
+import type { Action, FaultSpec, Step } from './scenario-file.ts'
 
 export interface SimulatorOptions {
   /** name, file, or an already loaded scenario */
@@ -96,6 +96,9 @@ export class Simulator {
   readonly #log: Logger
   #plantNow: number
   #elapsedMs = 0
+  /** what already stood in the saved state is not done again */
+  #replaying = false
+  readonly #metersSet = new Set<number>()
   #paused = false
   #cancelStep: Cancel = () => {}
   #cancelSave: Cancel = () => {}
@@ -119,7 +122,7 @@ export class Simulator {
     this.#stateFile = options.stateFile
     this.#stepMs = Math.min(longestStepMs, Math.max(shortestStepMs, 100 * (options.factor ?? 1)))
     this.#plantNow = this.#clock.now()
-    this.#script = new Script(scenario.steps, step => beginAction(step, sites, faults))
+    this.#script = new Script(scenario.steps, (step, index) => this.#begin(step, index))
   }
 
   /** @throws PenstockError `config-missing`, `config-invalid`, `port-in-use` */
@@ -139,8 +142,12 @@ export class Simulator {
     )
     const simulator = new Simulator(scenario, sites, faults, options)
     await simulator.#restore(options.factor ?? 1)
-    simulator.#script.runUntil(0)
-    for (const site of sites) site.render(clock.now())
+    // One step before anybody looks, so that pumps that run show a flow.
+    for (const site of sites) site.step(simulator.#plantNow, simulator.#stepMs)
+    simulator.#replaying = simulator.#elapsedMs > 0
+    simulator.#script.runUntil(simulator.#elapsedMs)
+    simulator.#replaying = false
+    for (const site of sites) site.render(simulator.#plantNow)
     try {
       for (const [index, site] of sites.entries()) {
         const port = options.portOf?.(site.site.id, index + 1) ?? 0
@@ -214,7 +221,7 @@ export class Simulator {
 
   /** Does what a step of a scenario can do, now; ends it after `forMs` of the plants' time. */
   act(action: Action, forMs: number | null = null): void {
-    this.#script.add({ ...action, atMs: this.#elapsedMs, forMs }, this.#elapsedMs, forMs)
+    this.#script.add({ ...action, atMs: this.#elapsedMs, forMs }, null, this.#elapsedMs, forMs)
     this.#script.runUntil(this.#elapsedMs)
     for (const site of this.#sites) site.render(this.#plantNow)
   }
@@ -287,6 +294,13 @@ export class Simulator {
     if (this.#stateFile !== undefined) await this.#save(this.#stateFile)
   }
 
+  #begin(step: Step, index: number | null): () => void {
+    const done = (step.level && this.#replaying) || (step.total && index !== null && this.#metersSet.has(index))
+    if (done) return () => {}
+    if (step.total && index !== null) this.#metersSet.add(index)
+    return beginAction(step, this.#sites, this.#faults)
+  }
+
   #schedule(): void {
     if (this.#closed) return
     const due = this.#paused ? this.#stepMs : Math.max(1, this.#plantNow + this.#stepMs - this.#clock.now())
@@ -326,6 +340,10 @@ export class Simulator {
       const own = saved.sites[site.site.id]
       if (own) site.restore(own)
     }
+    if (saved.scenario === this.scenario.scenario) {
+      this.#elapsedMs = saved.elapsedMs
+      for (const index of saved.metersSet) this.#metersSet.add(index)
+    }
     // Meters count while nobody looks. The least is what they may have counted after the last save before a kill.
     const missed = Math.min(catchUpMs, Math.max(this.#clock.now() - saved.at, 2 * saveEveryMs * factor))
     const stepMs = Math.max(this.#stepMs, missed > 60_000 ? longestStepMs : 0)
@@ -348,7 +366,14 @@ export class Simulator {
 
   async #save(path: string): Promise<void> {
     const sites = Object.fromEntries(this.#sites.map(site => [site.site.id, site.save()]))
-    await writeState(this.#files, path, { version: 1, at: this.#plantNow, sites })
+    await writeState(this.#files, path, {
+      version: 1,
+      at: this.#plantNow,
+      scenario: this.scenario.scenario,
+      elapsedMs: this.#closed ? 0 : this.#elapsedMs,
+      metersSet: [...this.#metersSet],
+      sites,
+    })
   }
 }
 

@@ -5,7 +5,6 @@ import type { Instrument, InstrumentDeps } from './instrument.ts'
 import { levelGeneric } from './level-generic.ts'
 import { mfe600c } from './mfe600c.ts'
 import { midas } from './midas.ts'
-import { ramp } from './ramp.ts'
 import { type Signal, signals } from './signals.ts'
 import { tuf2000 } from './tuf2000.ts'
 
@@ -50,8 +49,6 @@ export function makeInstrument(device: DeviceConfig, plant: SitePlant, deps: Ins
     }
     case 'signals':
       return signals(contactsOf(plant))
-    case 'ramp':
-      return ramp(device.values, device.changeMs, deps)
   }
 }
 

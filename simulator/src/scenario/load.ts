@@ -102,7 +102,6 @@ function checkSite(site: Site, path: Path, source: ConfigSource): void {
       midas: 'detector',
       'level-generic': 'tank',
       signals: null,
-      ramp: null,
     } as const
     const need = needs[device.kind]
     if (need && device[need] === null) source.fail(at, `a ${device.kind} needs "${need}"; add it`)
@@ -110,9 +109,12 @@ function checkSite(site: Site, path: Path, source: ConfigSource): void {
     if (device.detector) known(site.rooms, device.detector.room, 'room', [...at, 'detector', 'room'], source)
     if (device.tank !== null) known(site.tanks, device.tank, 'tank', [...at, 'tank'], source)
   })
-  if (site.devices.length === 0 && site.loggers === null)
+  if (site.devices.length === 0 && !hasGroups(site))
     source.fail([...path, 'id'], 'the site has no devices; add "devices:"')
 }
+
+/** Whether a site has devices that are not named in the scenario. */
+const hasGroups = (site: Site): boolean => site.loggers !== null || site.ramps !== null
 
 function checkSteps(scenario: Scenario, sites: readonly Site[], source: ConfigSource): void {
   scenario.steps.forEach((step, index) => {
@@ -146,8 +148,7 @@ export function actionProblems(
   if (target !== undefined) {
     const [siteId = '', deviceId] = target.split('/')
     const site = siteOf(siteId)
-    // Devices of loggers are known only when their file has been read.
-    if (deviceId !== undefined && site && site.loggers === null) has('device', site.devices, deviceId)
+    if (deviceId !== undefined && site && !hasGroups(site)) has('device', site.devices, deviceId)
   }
   return problems
 }
@@ -158,7 +159,7 @@ function checkExpectations(scenario: Scenario, sites: readonly Site[], source: C
     const [siteId = '', deviceId = ''] = expectation.tag.split('/')
     const site = sites.find(candidate => candidate.id === siteId)
     known(sites, siteId, 'site', [...at, 'tag'], source)
-    if (site && site.loggers === null) known(site.devices, deviceId, 'device', [...at, 'tag'], source)
+    if (site && !hasGroups(site)) known(site.devices, deviceId, 'device', [...at, 'tag'], source)
     const needsLimit = expectation.event === 'rises-above' || expectation.event === 'falls-below'
     if (needsLimit && expectation.limit === null) source.fail(at, `"${expectation.event}" needs "limit"; add it`)
     if (expectation.toMs < expectation.fromMs) source.fail([...at, 'toMs'], '"toMs" is before "fromMs"')

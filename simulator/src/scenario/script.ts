@@ -5,8 +5,8 @@ interface Event {
   readonly run: () => void
 }
 
-/** Starts an action and returns what ends it. */
-export type Begin = (step: Step) => () => void
+/** Starts an action and returns what ends it; `index` is its place in the scenario, null for one that came by control. */
+export type Begin = (step: Step, index: number | null) => () => void
 
 /** The steps of a scenario on the time since its start; a step with `forMs` is ended after it. */
 export class Script {
@@ -15,13 +15,13 @@ export class Script {
 
   constructor(steps: readonly Step[], begin: Begin) {
     this.#begin = begin
-    for (const step of steps) this.add(step, step.atMs, step.forMs)
+    for (const [index, step] of steps.entries()) this.add(step, index, step.atMs, step.forMs)
   }
 
   /** Puts a step in at a time since the start. */
-  add(step: Step, atMs: number, forMs: number | null): void {
+  add(step: Step, index: number | null, atMs: number, forMs: number | null): void {
     this.at(atMs, () => {
-      const end = this.#begin(step)
+      const end = this.#begin(step, index)
       if (forMs !== null) this.at(atMs + forMs, end)
     })
   }
