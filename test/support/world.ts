@@ -202,7 +202,7 @@ export class World {
   }
 
   /** The simulator's control interface. */
-  async control<T>(method: 'GET' | 'POST', path: string, body?: unknown): Promise<T> {
+  async control<T>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<T> {
     const port = this.running.get('simulator')?.ready.control
     const token = readFileSync(join(this.folder, 'control-token'), 'utf8').trim()
     const response = await fetch(`http://127.0.0.1:${String(port)}${path}`, {
