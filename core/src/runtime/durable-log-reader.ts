@@ -86,7 +86,7 @@ class SegmentReader {
         }
         const place = offset + at
         const isNew = place >= this.#scannedTo
-        if (frame.kind === entryKind) {
+        if (frame.kind === entryKind && frame.position >= expected) {
           if (frame.entries === this.#entries.length) {
             this.#entries.push(block.toString('utf8', frame.bodyStart, frame.bodyEnd))
           }

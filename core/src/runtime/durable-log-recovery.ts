@@ -2,7 +2,7 @@ import path from 'node:path'
 import { chainStart } from './chain.ts'
 import type { OnDamage } from './durable-log.ts'
 import { decodeHeader, headerBytes, parseSegmentName, type SegmentHeader } from './durable-log-format.ts'
-import { type Scan, type ScannedRecord, scanSegment } from './durable-log-scan.ts'
+import { provenSeal, type Scan, type ScannedRecord, scanLastSegment, scanSegment } from './durable-log-scan.ts'
 import { attempt, readAround, type StoredSegment, withFile } from './durable-log-segment.ts'
 import type { FileLayer } from './files.ts'
 import { systemCode } from './node-files.ts'
@@ -156,7 +156,7 @@ async function readTails(options: RecoveryOptions, found: readonly Found[]): Pro
   const tails: Tail[] = []
   for (const segment of found.toReversed()) {
     const content = await withFile(options.files, segment.path, file => readAround(file, 0, segment.size))
-    const scan = scanSegment(content, segment.header.first)
+    const scan = scanLastSegment(content, segment.header.first)
     for (const { offset, what } of scan.damages) options.onDamage({ segment: segment.name, offset, what })
     tails.unshift({ found: segment, scan })
     const { carried, carriedEnd } = segment.header
@@ -166,9 +166,8 @@ async function readTails(options: RecoveryOptions, found: readonly Found[]): Pro
 }
 
 function carryFrom({ found, scan }: Tail, chain: boolean, mergeBytes: number): Carried | null {
-  const { seals, entries } = scan
-  const unsealed = (scan.records.at(-1)?.position ?? -1) >= (seals.at(-1)?.position ?? 0)
-  const proven = chain || unsealed ? seals.at(-1) : seals.at(-2)
+  const { entries } = scan
+  const proven = chain ? scan.seals.at(-1) : provenSeal(scan)
   const whole = !chain && found.size <= mergeBytes
   const first = whole ? found.header.first : (proven?.position ?? found.header.first)
   const records = scan.records.filter(({ position }) => position >= first)

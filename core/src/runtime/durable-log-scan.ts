@@ -17,6 +17,8 @@ export interface ScannedSeal {
 
 export interface Damage {
   readonly offset: number
+  /** where the next sound frame begins */
+  readonly end: number
   readonly what: string
   /** nothing sound follows: the usual trace of a power cut */
   readonly torn: boolean
@@ -50,8 +52,18 @@ export function scanSegment(content: Buffer, first: number): Scan {
     if (size <= 0) {
       const next = resynchronise(content, at, end)
       const torn = next === content.length
-      damages.push({ offset: at, torn, what: `${torn ? 'torn end' : 'unreadable record'}, ${next - at} bytes` })
+      damages.push({
+        offset: at,
+        end: next,
+        torn,
+        what: `${torn ? 'torn end' : 'unreadable record'}, ${next - at} bytes`,
+      })
       at = next
+      continue
+    }
+    // A frame of an earlier position is none of ours: what the file system left in a block that was never written.
+    if (frame.position < end) {
+      at += size
       continue
     }
     if (frame.kind === entryKind) {
@@ -59,15 +71,45 @@ export function scanSegment(content: Buffer, first: number): Scan {
     } else if (frame.kind === sealKind) {
       const link = Uint8Array.from(content.subarray(frame.bodyStart, frame.bodyEnd))
       seals.push({ position: frame.position, offset: at, next: at + size, link })
-      end = Math.max(end, frame.position)
-    } else if (frame.kind === recordKind && frame.position >= end) {
+      end = frame.position
+    } else if (frame.kind === recordKind) {
       if (frame.entries <= entries.length) {
         records.push({ position: frame.position, frame: content.subarray(at, at + size) })
-      } else damages.push({ offset: at, torn: false, what: 'record without its dictionary entry' })
+      } else damages.push({ offset: at, end: at + size, torn: false, what: 'record without its dictionary entry' })
       end = frame.position + 1
     }
     at += size
     soundBytes = at
   }
   return { records, entries, seals, end, soundBytes, damages }
+}
+
+const sectorBytes = 512
+
+/**
+ * Like `scanSegment`, for the segment that was written last. Of its last group, which need not have been synced, a power cut may
+ * have kept any sectors; the others read as zeros. Then the group was never acknowledged and ends before the first hole, so that
+ * no position is called lost that nobody was told of. Other damage there is damage: what follows it counts.
+ */
+export function scanLastSegment(content: Buffer, first: number): Scan {
+  const scan = scanSegment(content, first)
+  const proven = provenSeal(scan)?.next ?? 0
+  const hole = scan.damages.find(each => each.offset >= proven && hasEmptySector(content, each))
+  if (!hole) return scan
+  const cut = scanSegment(content.subarray(0, hole.offset), first)
+  const rest = content.length - hole.offset
+  const torn = { offset: hole.offset, end: content.length, torn: true, what: `torn end, ${rest} bytes` }
+  return { ...cut, damages: [...cut.damages, torn] }
+}
+
+/** The last seal behind which something was written: that happens only after all before it was synced. */
+export function provenSeal({ seals, soundBytes }: Scan): ScannedSeal | undefined {
+  return seals.findLast(({ next }) => next < soundBytes)
+}
+
+function hasEmptySector(content: Buffer, { offset, end }: Damage): boolean {
+  for (let sector = offset - (offset % sectorBytes); sector + sectorBytes <= end; sector += sectorBytes) {
+    if (content.subarray(Math.max(sector, offset), sector + sectorBytes).every(byte => byte === 0)) return true
+  }
+  return false
 }
