@@ -28,6 +28,8 @@ export interface LiveEdge {
   readonly online: boolean
   readonly registered: boolean
   readonly hardwareId: string | null
+  /** name and version of what runs on it, as it says */
+  readonly software: string | null
   readonly epoch: string | null
   /** since when it is online or offline */
   readonly since: number
@@ -38,7 +40,10 @@ export interface LiveEdge {
   /** receivedAt − (source time + skew) of the newest durable reading, ms; null before the first */
   readonly lagMs: number | null
   readonly lostBatches: number
-  /** what is wrong, in a word: 'unknown-edge' | 'duplicate-identity' | 'storage-full' | null */
+  /**
+   * what is wrong, in a word; nothing is confirmed then, the edge keeps its data: 'unknown-edge' | 'other-hardware' |
+   * 'duplicate-identity' | 'unsupported-version' | 'foreign-site' | 'storage-full' | 'another-gateway' | null
+   */
   readonly problem: string | null
   readonly devices: readonly { readonly device: string; readonly site: string | null; readonly online: boolean }[]
 }
