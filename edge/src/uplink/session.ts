@@ -1,0 +1,474 @@
+import type { AlarmLimits } from '@penstock/core/delivery/alarm-limits.ts'
+import type { Batch, BatchReading } from '@penstock/core/delivery/batch.ts'
+import { type Confirm, metricNames, newSession } from '@penstock/core/delivery/wire.ts'
+import type { TagDescription } from '@penstock/core/description.ts'
+import type { DeviceDiagnosis } from '@penstock/core/diagnosis.ts'
+import { type DeliveryClass, deliveryClasses } from '@penstock/core/reading.ts'
+import type { Cancel, Ticker } from '@penstock/core/runtime/clock.ts'
+import type { Logger } from '@penstock/core/runtime/log.ts'
+import { type BirthPlan, type BornDevice, type BornTag, planBirths } from './births.ts'
+import type { HeldRecord } from './class-log.ts'
+import { isOtherDisk, Lane } from './delivery.ts'
+import { type PerClass, perClass } from './identity.ts'
+import { LiveCopies } from './live-copies.ts'
+import type { Outbox } from './outbox.ts'
+import { parseKind } from './record.ts'
+import type { DeliveryRules } from './rules.ts'
+import { lossOnWire, type Publish, SessionWriter } from './session-writer.ts'
+import type { UplinkSource } from './source.ts'
+
+export interface SessionOptions {
+  readonly outbox: Outbox
+  readonly source: UplinkSource
+  readonly ticker: Ticker
+  readonly log: Logger
+  /** uniform in [0, 1) */
+  readonly random: () => number
+  readonly rules: DeliveryRules
+  readonly host: string
+  /** that of the will of this connection */
+  readonly bdSeq: number
+  readonly software: string
+  readonly limits: () => { readonly hash: string; readonly limits: AlarmLimits } | null
+  readonly publish: Publish
+  /** bytes that wait in the socket */
+  readonly queuedBytes: () => number
+  /** A confirmation of another ledger came; it was ignored (rule 4). */
+  readonly onOtherLedger: (ledger: string) => void
+  readonly counters: SessionCounters
+}
+
+/** Counted over all sessions of a run. */
+export interface SessionCounters {
+  births: number
+  batches: number
+  batchBytes: number
+  liveCopies: number
+  timeouts: number
+  confirmations: number
+  /** confirmations of another session or epoch, or that made no sense */
+  ignoredConfirmations: number
+}
+
+const behindMs = 2_000
+const repeatEndMs = 10_000
+const deathGraceMs = 10_000
+const fullSocketBytes = 1024 * 1024
+const fullSocketPauseMs = 100
+
+/** A Sparkplug session of the edge, from NBIRTH to the end of the connection, with all its rebirths. */
+export class Session {
+  readonly #options: SessionOptions
+  readonly #lanes: PerClass<Lane>
+  readonly #live: LiveCopies
+  readonly #writer: SessionWriter
+  #plan: BirthPlan = planBirths([], new Map())
+  #nodeTags = new Map<string, BornTag>()
+  #number = 0
+  #bornAt = 0
+  #helloAt: number | null = null
+  #confirmedAt: number | null = null
+  #dying = new Set<string>()
+  #laneTimer: Cancel | undefined
+  #socketTimer: Cancel | undefined
+  #endTimer: Cancel | undefined
+  #confirming: Promise<void> = Promise.resolve()
+  #pumping = false
+  #closed = false
+
+  constructor(options: SessionOptions) {
+    this.#options = options
+    const { outbox, ticker, publish, random } = options
+    this.#lanes = perClass(() => new Lane(random))
+    this.#writer = new SessionWriter(publish, () => outbox.stamps.now())
+    this.#live = new LiveCopies({
+      ticker,
+      isBehind: name => this.isBehind(name),
+      orderOf: reading => outbox.stamps.monotonicOf(reading.monotonicMs),
+      limits: () => options.limits()?.limits ?? null,
+      send: (device, tags) => this.#sendLive(device, tags),
+    })
+  }
+
+  get number(): number {
+    return this.#number
+  }
+
+  /** Ticker time of the last birth. */
+  get bornAt(): number {
+    return this.#bornAt
+  }
+
+  /** Ticker time of the last valid confirmation; null: none in this session. */
+  get confirmedAt(): number | null {
+    return this.#confirmedAt
+  }
+
+  lane(name: DeliveryClass): Lane {
+    return this.#lanes[name]
+  }
+
+  /** Rules 2 and 11: a new session number, all births, then silence until the hello. */
+  born(): void {
+    if (this.#closed) return
+    const { outbox, random, source, bdSeq, software, limits, ticker, rules, counters } = this.#options
+    this.#live.stop()
+    for (const name of deliveryClasses) this.#lanes[name].startSession()
+    this.#number = newSession(below => Math.floor(random() * below))
+    this.#plan = planBirths(source.devices, outbox.storedKinds())
+    this.#nodeTags = new Map()
+    this.#bornAt = ticker.now()
+    this.#helloAt = null
+    this.#confirmedAt = null
+    this.#dying = new Set()
+    counters.births++
+    this.#writer.nbirth({
+      bdSeq,
+      software,
+      session: this.#number,
+      epoch: outbox.identity.epoch,
+      hardwareId: outbox.identity.hardwareId,
+      alarmLimitsHash: limits()?.hash ?? '',
+      clockSynchronised: outbox.stamps.synchronised,
+      first: perClass(name => this.#positionOf(name, outbox.of(name).first)),
+      end: perClass(name => this.#positionOf(name, outbox.of(name).durableEnd)),
+    })
+    for (const device of this.#plan.devices.values()) {
+      this.#dbirth(device)
+      if (device.retired || !source.isOnline(device.id)) this.#dying.add(device.id)
+    }
+    this.#live.start(this.#plan)
+    if (rules.hello === false) {
+      for (const name of deliveryClasses) this.#lanes[name].hello(outbox.of(name).cursor, this.#bornAt)
+      this.pump()
+    }
+    this.#repeatEnds()
+  }
+
+  /** New readings of this run; their batch is in the outbox already. */
+  report(batch: Batch): void {
+    const device = batch.device === null ? undefined : this.#plan.devices.get(batch.device)
+    if (!device || this.#closed) return
+    const tags: BornTag[] = []
+    for (const reading of batch.readings) {
+      const tag = this.#plan.byKind.get(this.#options.outbox.kindOf(reading))
+      if (!tag) continue
+      tag.newest = reading
+      tags.push(tag)
+    }
+    this.#live.report(device, tags, batch.class)
+  }
+
+  deviceState(id: string, online: boolean): void {
+    const device = this.#plan.devices.get(id)
+    if (!device || this.#closed) return
+    if (!online) {
+      this.#dying.add(id)
+      this.#settleDeaths()
+      return
+    }
+    this.#dying.delete(id)
+    if (!device.alive) this.#dbirth(device)
+  }
+
+  diagnosis(id: string, diagnosis: DeviceDiagnosis): void {
+    const device = this.#plan.devices.get(id)
+    if (device?.alive && !this.#closed) this.#writer.diagnosis(device, diagnosis)
+  }
+
+  limitsChanged(): void {
+    if (!this.#closed) this.#writer.alarmLimitsHash(this.#options.limits()?.hash ?? '')
+  }
+
+  /** A confirmation arrived; `sentAt`: timestamp of its payload. Handled in order of arrival. */
+  confirm(confirm: Confirm, sentAt: number | undefined): void {
+    this.#confirming = this.#confirming
+      .then(() => this.#confirm(confirm, sentAt))
+      .catch(error => this.#options.log.error({ err: error }, 'a confirmation could not be used'))
+  }
+
+  /** Sends what may be sent (rule 6). Called whenever something could have changed. */
+  pump(): void {
+    if (this.#closed || this.#pumping || this.#number === 0) return
+    this.#pumping = true
+    try {
+      this.#pump()
+    } finally {
+      this.#pumping = false
+    }
+    this.#settleDeaths()
+    this.#schedule()
+  }
+
+  /** A sync is slow, or a class may have fallen behind: newest values may have to go ahead. */
+  look(): void {
+    this.#live.look()
+  }
+
+  /** Rule 10: the oldest unsent batch is older than 2 s; also before the hello, and while a sync is slow (rule 1). */
+  isBehind(name: DeliveryClass): boolean {
+    const { outbox, ticker } = this.#options
+    const from = this.#lanes[name].sent
+    if (from === null || !outbox.stamps.known || outbox.isSlow(name)) return true
+    const appendedAt = outbox.of(name).appendedAt(from)
+    return appendedAt !== null && ticker.now() - appendedAt > behindMs
+  }
+
+  /** Nothing is published any more. */
+  close(): void {
+    this.#closed = true
+    this.#live.stop()
+    this.#laneTimer?.()
+    this.#socketTimer?.()
+    this.#endTimer?.()
+  }
+
+  #pump(): void {
+    const { outbox, queuedBytes, ticker } = this.#options
+    if (!outbox.stamps.known) return
+    for (const name of deliveryClasses) {
+      const lane = this.#lanes[name]
+      const held = outbox.of(name)
+      for (let from = lane.sent; from !== null && lane.fits(1); from = lane.sent) {
+        if (queuedBytes() > fullSocketBytes) {
+          this.#socketTimer?.()
+          this.#socketTimer = ticker.after(fullSocketPauseMs, () => this.pump())
+          return
+        }
+        const record = held.take(from)
+        if (record === null || record === 'loading' || !lane.fits(record.bytes)) break
+        if (!this.#sendBatch(name, record)) return
+      }
+    }
+  }
+
+  /** False: the births did not know a tag of it, so there are new ones. */
+  #sendBatch(name: DeliveryClass, record: HeldRecord): boolean {
+    const { outbox, ticker, rules, counters } = this.#options
+    const { batch } = record
+    const device = batch.device === null ? null : this.#plan.devices.get(batch.device)
+    const tags = this.#tagsOf(record)
+    if (device === undefined || tags === null) {
+      for (const kind of batch.kinds) outbox.addStoredKind(name, kind)
+      this.#options.log.info({ class: name, device: batch.device }, 'stored readings need tags that were not born')
+      this.born()
+      return false
+    }
+    if (device && !device.alive) {
+      this.#writer.dbirth(device, () => undefined, this.#diagnosisOf(device), this.#order())
+      this.#dying.add(device.id)
+    }
+    const lane = this.#lanes[name]
+    const from = lane.send(record, ticker.now())
+    if (from < record.position) this.#explainGap(name, from, record.position)
+    const readings = this.#readingsOf(record)
+    const orders = readings.map(reading =>
+      batch.bootId === outbox.stamps.bootId ? reading.monotonicMs : Number.NEGATIVE_INFINITY,
+    )
+    const historical = tags.some(({ sent }, index) => {
+      const order = orders[index] ?? 0
+      return sent !== null && sent.order > order && sent.sourceTimestamp !== readings[index]?.sourceTimestamp
+    })
+    const pos = this.#positionOf(name, record.position)
+    const head = {
+      session: rules.sessionNumber === false ? 0 : this.#number,
+      class: name,
+      from: rules.declaredHoles === false ? pos : this.#positionOf(name, from),
+      pos,
+      crc: record.crc,
+    }
+    const bytes = this.#writer.batch(device, head, tags, readings, historical)
+    for (const [index, tag] of tags.entries()) this.#wasSent(tag, readings[index], orders[index] ?? 0)
+    counters.batches++
+    counters.batchBytes += bytes
+    this.#live.sentBatch(bytes)
+    return true
+  }
+
+  #sendLive(device: BornDevice, tags: readonly BornTag[]): number {
+    const { outbox, counters } = this.#options
+    const newest = tags.flatMap(tag => (tag.newest ? [outbox.stamps.current(tag.newest)] : []))
+    const bytes = this.#writer.live(device, tags, newest)
+    for (const tag of tags) {
+      if (tag.newest) this.#wasSent(tag, tag.newest, outbox.stamps.monotonicOf(tag.newest.monotonicMs))
+    }
+    counters.liveCopies++
+    return bytes
+  }
+
+  #wasSent(tag: BornTag, reading: BatchReading | undefined, order: number): void {
+    if (!reading || (tag.sent && tag.sent.order > order)) return
+    tag.sent = { order, sourceTimestamp: reading.sourceTimestamp, value: reading.value }
+  }
+
+  /** The metrics of a batch in this session; null: one of them was not in the births. */
+  #tagsOf({ batch }: HeldRecord): BornTag[] | null {
+    const tags: BornTag[] = []
+    for (const kind of batch.kinds) {
+      const tag = batch.device === null ? this.#nodeTag(kind) : this.#plan.byKind.get(kind)
+      if (!tag) return null
+      tags.push(tag)
+    }
+    return tags
+  }
+
+  /** Metrics of the node go by name; what the NBIRTH does not list is left to readers of a newer version. */
+  #nodeTag(kind: string): BornTag | null {
+    const known = this.#nodeTags.get(kind)
+    if (known) return known
+    const stored = parseKind(kind)
+    if (!stored) return null
+    const { tag, type, unit, resolution, modulus } = stored
+    const description: TagDescription = {
+      ...{ name: tag, type, class: 'alarm', unit, resolution, modulus },
+      ...{ scanMs: 0, deadband: null, heartbeatMs: 0, min: null, max: null },
+    }
+    const born: BornTag = { tag, description, alias: undefined, kind, retired: false, newest: null, sent: null }
+    this.#nodeTags.set(kind, born)
+    return born
+  }
+
+  #readingsOf({ batch }: HeldRecord): readonly BatchReading[] {
+    const { outbox } = this.#options
+    const readings = outbox.stamps.stamped(batch)
+    if (batch.device !== null) return readings
+    return readings.map(reading =>
+      reading.tag === metricNames.loss && typeof reading.value === 'string'
+        ? { ...reading, value: lossOnWire(reading.value, outbox.identity.base) }
+        : reading,
+    )
+  }
+
+  /** A restored gateway asked for records that were confirmed and dropped long ago: it is told why they do not come. */
+  #explainGap(name: DeliveryClass, from: number, position: number): void {
+    const { outbox } = this.#options
+    const held = outbox.of(name)
+    const gone = held.unknownHole(from, Math.min(position, held.first))
+    if (gone) outbox.declare(name, ...gone, 'disk-image')
+  }
+
+  #dbirth(device: BornDevice): void {
+    const { source } = this.#options
+    const current = new Map(device.retired ? [] : source.current(device.id).map(reading => [reading.tag, reading]))
+    const diagnosis = this.#diagnosisOf(device)
+    this.#writer.dbirth(device, tag => (tag.retired ? undefined : current.get(tag.tag)), diagnosis, this.#order())
+  }
+
+  #diagnosisOf(device: BornDevice): DeviceDiagnosis | null {
+    return device.retired ? null : this.#options.source.diagnosis(device.id)
+  }
+
+  /** DDEATH of devices that are gone, after their last pending batch; while nobody confirms, without waiting for it. */
+  #settleDeaths(): void {
+    const { outbox, source, ticker } = this.#options
+    for (const id of this.#dying) {
+      const device = this.#plan.devices.get(id)
+      if (!device?.alive || (!device.retired && source.isOnline(id))) {
+        this.#dying.delete(id)
+        continue
+      }
+      const waiting = deliveryClasses.some(name => {
+        const { sent } = this.#lanes[name]
+        if (sent === null) return ticker.now() - this.#bornAt < deathGraceMs
+        return outbox.hasUnsent(id, name, sent)
+      })
+      if (waiting) continue
+      this.#dying.delete(id)
+      const diagnosis = this.#diagnosisOf(device)
+      if (diagnosis) this.#writer.diagnosis(device, diagnosis)
+      this.#writer.ddeath(device)
+    }
+  }
+
+  async #confirm(confirm: Confirm, sentAt: number | undefined): Promise<void> {
+    const { outbox, host, rules, counters, ticker, log, onOtherLedger } = this.#options
+    const { identity, stamps } = outbox
+    const isOurs = () =>
+      !this.#closed &&
+      confirm.host === host &&
+      confirm.epoch === identity.epoch &&
+      (rules.sessionNumber === false || confirm.session === this.#number)
+    if (!isOurs() || this.#number === 0) {
+      counters.ignoredConfirmations++
+      return
+    }
+    if (identity.ledger !== null && identity.ledger !== confirm.ledger) return onOtherLedger(confirm.ledger)
+    if (identity.ledger === null) {
+      await identity.pin(confirm.ledger)
+      log.info({ ledger: confirm.ledger }, 'this edge now belongs to the gateway with this ledger')
+    }
+    if (!stamps.known && sentAt !== undefined) await stamps.learn(sentAt)
+    const hello = this.#helloAt === null
+    const next = perClass(name => identity.base[name] + confirm.next[name])
+    const own = perClass(
+      name => this.#lanes[name].crcInFlight(next[name] - 1) ?? outbox.of(name).crcNow(next[name] - 1),
+    )
+    if (hello) {
+      for (const name of deliveryClasses) own[name] ??= await outbox.of(name).crcOf(next[name] - 1)
+    }
+    // a rebirth may have come while the disk was asked
+    if (!isOurs()) return
+    for (const name of deliveryClasses) {
+      const check = {
+        next: next[name],
+        tail: confirm.tail[name],
+        durableEnd: outbox.of(name).publishable,
+        ownCrc: own[name],
+      }
+      if (!isOtherDisk(check, rules.tailCheck !== false)) continue
+      log.warn({ class: name, ...check }, 'this disk is not the one that the gateway knows: new epoch')
+      await outbox.renew()
+      this.born()
+      return
+    }
+    const now = ticker.now()
+    counters.confirmations++
+    this.#confirmedAt = now
+    this.#helloAt ??= now
+    for (const name of deliveryClasses) {
+      const lane = this.#lanes[name]
+      const outcome = hello && rules.hello !== false ? lane.hello(next[name], now) : lane.confirm(next[name], now)
+      if (next[name] > outbox.of(name).cursor) {
+        outbox.confirm(name, next[name], outcome?.tail ?? own[name] ?? confirm.tail[name])
+      }
+      if (confirm.resend.includes(name)) lane.resend(now)
+    }
+    this.pump()
+    this.look()
+  }
+
+  #schedule(): void {
+    this.#laneTimer?.()
+    this.#laneTimer = undefined
+    const { ticker, counters } = this.#options
+    const due = deliveryClasses.flatMap(name => this.#lanes[name].dueAt ?? [])
+    if (due.length === 0 || this.#closed) return
+    this.#laneTimer = ticker.after(Math.min(...due) - ticker.now(), () => {
+      const now = ticker.now()
+      for (const name of deliveryClasses) if (this.#lanes[name].tick(now)) counters.timeouts++
+      this.pump()
+      this.look()
+    })
+  }
+
+  /** Rule 3: while nobody confirms, the gateway is told again every 10 s how much there is. */
+  #repeatEnds(): void {
+    const { outbox, ticker } = this.#options
+    this.#endTimer?.()
+    this.#endTimer = ticker.after(repeatEndMs, () => {
+      this.#settleDeaths()
+      if (this.#helloAt !== null || this.#closed) return
+      this.#writer.ends(perClass(name => this.#positionOf(name, outbox.of(name).durableEnd)))
+      this.#repeatEnds()
+    })
+  }
+
+  #positionOf(name: DeliveryClass, record: number): number {
+    return Math.max(0, record - this.#options.outbox.identity.base[name])
+  }
+
+  #order(): number {
+    const { outbox, ticker } = this.#options
+    return outbox.stamps.monotonicOf(ticker.now())
+  }
+}
