@@ -12,10 +12,8 @@ export function beginAction(action: Action, sites: readonly CitySite[], faults: 
       sites.find(candidate => candidate.site.id === id),
       `site "${id}"`,
     )
-  const station = (target: string): Station => {
-    const [siteId = '', device = ''] = target.split('/')
-    return found(site(siteId).stations.get(device), `device "${target}"`)
-  }
+  const station = (siteId: string, device: string): Station =>
+    found(site(siteId).stations.get(device), `device "${siteId}/${device}"`)
   if (action.leak) {
     const { mgPerSecond } = action.leak
     const room = found(site(action.leak.site).plant.rooms.get(action.leak.room), `room "${action.leak.room}"`)
@@ -44,20 +42,18 @@ export function beginAction(action: Action, sites: readonly CitySite[], faults: 
     return nothing
   }
   if (action.device) {
-    const { setting, value, target } = action.device
-    const { instrument } = station(target)
+    const { setting, value } = action.device
+    const { instrument } = station(action.device.site, action.device.device)
     instrument.set(setting, value)
     // Settings rest at 0 or false.
     return () => instrument.set(setting, typeof value === 'boolean' ? false : 0)
   }
   if (action.total) {
-    const [siteId = '', device = ''] = action.total.target.split('/')
-    const meter = found(site(siteId).plant.meters.get(device), `meter "${action.total.target}"`)
-    meter.reset(litresOf(action.total.m3))
+    const { device, m3 } = action.total
+    found(site(action.total.site).plant.meters.get(device), `meter "${device}"`).reset(litresOf(m3))
     return nothing
   }
   if (action.fault) {
-    if (!faults.knows(action.fault.target)) throw new RangeError(`there is no site or device "${action.fault.target}"`)
     const id = faults.inject(action.fault)
     return () => void faults.clear(id)
   }

@@ -123,7 +123,8 @@ async function main(): Promise<void> {
   const ports = Object.fromEntries(simulator.sites.map(({ id, port }) => [id, port]))
   if (values['ports-file'] !== undefined) await writeJson(values['ports-file'], ports)
   console.log(portTable(simulator, values.host, values.maps))
-  console.log(JSON.stringify({ event: 'ready', scenario: scenario.scenario, ports }))
+  const { scenario: name } = scenario
+  console.log(JSON.stringify({ event: 'ready', scenario: name, ports, ...(control && { control: control.port }) }))
 }
 
 function list(): void {

@@ -45,18 +45,17 @@ export class FaultBoard {
     return [...this.#active.values()]
   }
 
-  /** Whether a target names a site, or a device of one. */
-  knows(target: string): boolean {
-    const [site = '', device] = target.split('/')
-    const devices = this.#sites.get(site)
-    return device === undefined ? devices !== undefined : (devices?.has(device) ?? false)
-  }
-
+  /** @throws RangeError when there is no such site or device */
   inject(spec: FaultSpec): string {
+    const devices = this.#sites.get(spec.site)
+    if (!devices) throw new RangeError(`there is no site "${spec.site}"`)
+    if (spec.device !== null && !devices.has(spec.device)) {
+      throw new RangeError(`there is no device "${spec.device}" on site "${spec.site}"`)
+    }
     const id = `f${this.#next++}`
     this.#active.set(id, { ...spec, id, since: this.#now() })
     this.#apply()
-    if (spec.kind === 'reset' && !spec.target.includes('/')) this.#resetSite(spec.target)
+    if (spec.kind === 'reset' && spec.device === null) this.#resetSite(spec.site)
     return id
   }
 
@@ -84,12 +83,12 @@ export class FaultBoard {
       }
     }
     for (const fault of this.#active.values()) {
-      const [site = '', name] = fault.target.split('/')
-      const devices = this.#sites.get(site) ?? new Map<string, Breakable>()
-      const targets =
-        name === undefined ? [...devices.values()] : [devices.get(name)].filter(device => device !== undefined)
+      const devices = this.#sites.get(fault.site) ?? new Map<string, Breakable>()
+      const targets = [...devices]
+        .filter(([id]) => fault.device === null || id === fault.device)
+        .map(([, device]) => device)
       const wire = wireFault(fault)
-      if (wire) this.#break(site, name === undefined ? null : targets, wire)
+      if (wire) this.#break(fault.site, fault.device === null ? null : targets, wire)
       else for (const device of targets) distort(device, fault)
     }
   }

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { PenstockError } from '@penstock/core/runtime/errors.ts'
 import { nodeFiles } from '@penstock/core/runtime/node-files.ts'
-import type { DeviceInfo, Simulator } from './simulator.ts'
+import type { Simulator } from './simulator.ts'
+import type { DeviceInfo } from './views.ts'
 
 /** Reads JSON {site: port}. @throws PenstockError `config-missing` or `config-invalid` */
 export function readPorts(path: string): Readonly<Record<string, number>> {

@@ -1,8 +1,10 @@
+import type { Cancel, Ticker } from '@penstock/core/runtime/clock.ts'
 import { PenstockError } from '@penstock/core/runtime/errors.ts'
 import type { FileLayer } from '@penstock/core/runtime/files.ts'
+import type { Logger } from '@penstock/core/runtime/log.ts'
 import type { CitySite } from './city-site.ts'
 
-/** What outlives a restart: tanks, meters, vessels, loggers. */
+/** What outlives a restart: tanks, meters, vessels, loggers, and how far the script has come. */
 export interface SavedCity {
   readonly version: 1
   /** ms UTC of the plants */
@@ -10,7 +12,7 @@ export interface SavedCity {
   readonly scenario: string
   /** how far the script had come when the process died; 0 after an orderly stop, then the scenario begins anew */
   readonly elapsedMs: number
-  /** places in the scenario of the meters already set, which are not set again */
+  /** places in the scenario of the meters already set, which are not set again: totals never go back by a restart */
   readonly metersSet: readonly number[]
   readonly sites: Readonly<Record<string, ReturnType<CitySite['save']>>>
 }
@@ -30,5 +32,51 @@ export async function readState(files: FileLayer, path: string): Promise<SavedCi
   })
 }
 
-export const writeState = (files: FileLayer, path: string, state: SavedCity): Promise<void> =>
-  files.replace(path, Buffer.from(JSON.stringify(state)))
+const saveEveryMs = 1000
+
+/** Saves the city every second and at the end, each time as a whole and durably. */
+export class StateKeeper {
+  readonly #path: string
+  readonly #files: FileLayer
+  readonly #ticker: Ticker
+  readonly #log: Logger
+  readonly #take: (stopping: boolean) => SavedCity
+  #cancel: Cancel = () => {}
+  #saving: Promise<void> = Promise.resolve()
+  #closed = false
+
+  constructor(
+    path: string,
+    deps: { files: FileLayer; ticker: Ticker; log: Logger },
+    take: (stopping: boolean) => SavedCity,
+  ) {
+    this.#path = path
+    this.#files = deps.files
+    this.#ticker = deps.ticker
+    this.#log = deps.log
+    this.#take = take
+  }
+
+  start(): void {
+    this.#cancel = this.#ticker.after(saveEveryMs, () => {
+      this.#saving = this.#save(false).catch((error: unknown) => {
+        this.#log.warn({ err: error, path: this.#path }, 'the state of the city was not saved; trying again')
+      })
+      void this.#saving.then(() => {
+        if (!this.#closed) this.start()
+      })
+    })
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#cancel()
+    await this.#saving
+    await this.#save(true)
+  }
+
+  #save(stopping: boolean): Promise<void> {
+    return this.#files.replace(this.#path, Buffer.from(JSON.stringify(this.#take(stopping))))
+  }
+}

@@ -195,7 +195,8 @@ export const faultKinds = [
 
 export const FaultPart = Type.Object(
   {
-    target: Type.String({ pattern: '^[^/]+(/[^/]+)?$', description: 'site, or site/device' }),
+    site: Id('site'),
+    device: OrNull(Id('device; null: the line of the whole site')),
     kind: OneOf(faultKinds, { description: 'what goes wrong' }),
     delayMs: Ms('late: how late', { default: 1000 }),
     code: Type.Union(
@@ -238,7 +239,8 @@ const actions = {
   device: Type.Optional(
     Type.Object(
       {
-        target: Type.String({ pattern: '^[^/]+/[^/]+$', description: 'site/device' }),
+        site: Id('site'),
+        device: Id('device'),
         setting: Type.String({ description: 'such as faultCode, inhibited, emptyPipe, sensorFault' }),
         value: Type.Union([Type.Number(), Type.Boolean(), Type.String()]),
       },
@@ -247,7 +249,7 @@ const actions = {
   ),
   total: Type.Optional(
     Type.Object(
-      { target: Type.String({ pattern: '^[^/]+/[^/]+$', description: 'site/device' }), m3: M3('new total, m³') },
+      { site: Id('site'), device: Id('device'), m3: M3('new total, m³') },
       { ...closed, description: 'a meter is exchanged or set' },
     ),
   ),

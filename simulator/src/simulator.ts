@@ -1,17 +1,16 @@
-import { type Cancel, type Clock, systemClock, systemTicker, type Ticker } from '@penstock/core/runtime/clock.ts'
+import { type Clock, systemClock, systemTicker, type Ticker } from '@penstock/core/runtime/clock.ts'
 import { PenstockError } from '@penstock/core/runtime/errors.ts'
 import type { FileLayer } from '@penstock/core/runtime/files.ts'
 import { type Logger, silentLogger } from '@penstock/core/runtime/log.ts'
 import { nodeFiles } from '@penstock/core/runtime/node-files.ts'
-import { beginAction } from './actions.ts'
-import { CitySite, type Served } from './city-site.ts'
-import type { MapLine } from './devices/instrument.ts'
+import { CityRun } from './city-run.ts'
+import { CitySite } from './city-site.ts'
 import { type ActiveFault, FaultBoard } from './faults.ts'
 import { type MeterRows, readMeters, realMetersVariable } from './real-meters.ts'
-import { readState, writeState } from './saved-state.ts'
+import { readState, StateKeeper } from './saved-state.ts'
 import { type LoadedScenario, loadScenario } from './scenario/load.ts'
-import { Script } from './scenario/script.ts'
-import type { Action, FaultSpec, Step } from './scenario-file.ts'
+import type { Action, FaultSpec } from './scenario-file.ts'
+import { type MeterTruth, type PlantState, plantState, type SiteInfo, siteInfo, truthOf } from './views.ts'
 
 export interface SimulatorOptions {
   /** name, file, or an already loaded scenario */
@@ -24,7 +23,7 @@ export interface SimulatorOptions {
   /** how fast `clock` passes, for the length of a step */
   readonly factor?: number
   readonly host?: string
-  /** port of a site, 1-based number given; default 0, a free one */
+  /** port of a site and its number from 1; default 0, a free one */
   readonly portOf?: (site: string, number: number) => number
   /** file or folder of readings for scenarios with loggers; default: the environment variable */
   readonly readings?: string | undefined
@@ -34,163 +33,85 @@ export interface SimulatorOptions {
   readonly log?: Logger
 }
 
-export interface DeviceInfo {
-  readonly id: string
-  readonly unitId: number
-  readonly kind: string
-  readonly map: readonly MapLine[]
-  readonly values: Readonly<Record<string, number | boolean | string>>
-}
+/** A fault with only what it needs; the rest has the defaults of the scenario file. */
+export type Fault = Pick<FaultSpec, 'site' | 'kind'> & Partial<FaultSpec>
 
-export interface SiteInfo {
-  readonly id: string
-  readonly name: string
-  readonly port: number
-  readonly requests: number
-  readonly connections: number
-  readonly devices: readonly DeviceInfo[]
-}
-
-/** What a meter really counted and what was read of it; counts of `resolution` m³ as decimal text. */
-export interface MeterTruth {
-  readonly site: string
-  readonly device: string
-  readonly resolution: string
-  readonly modulus: string
-  readonly counted: string
-  readonly shown: string
-  readonly first: Served | null
-  readonly last: Served | null
-  readonly totalReads: number
-}
-
-export interface PlantState {
-  readonly tanks: Readonly<Record<string, { readonly level: number; readonly overflowM3: number }>>
-  readonly flows: Readonly<
-    Record<string, { readonly passedM3: number; readonly running: boolean; readonly mode: string }>
-  >
-  readonly rooms: Readonly<
-    Record<
-      string,
-      { readonly mgPerM3: number; readonly storedKg: number; readonly leakMgPerSecond: number; readonly fan: boolean }
-    >
-  >
-}
-
-const shortestStepMs = 200
-const longestStepMs = 10_000
-const catchUpMs = 7 * 86_400_000
-const saveEveryMs = 1000
-
-/** A running city. */
+/** A running city: its ports are open and its time passes. */
 export class Simulator {
   readonly scenario: LoadedScenario
   readonly #sites: readonly CitySite[]
   readonly #faults: FaultBoard
-  readonly #script: Script
-  readonly #clock: Clock
-  readonly #ticker: Ticker
-  readonly #stepMs: number
-  readonly #files: FileLayer
-  readonly #stateFile: string | undefined
-  readonly #log: Logger
-  #plantNow: number
-  #elapsedMs = 0
-  /** what already stood in the saved state is not done again */
-  #replaying = false
-  readonly #metersSet = new Set<number>()
-  #paused = false
-  #cancelStep: Cancel = () => {}
-  #cancelSave: Cancel = () => {}
-  #saving: Promise<void> = Promise.resolve()
-  #closed = false
+  readonly #run: CityRun
+  readonly #keeper: StateKeeper | null
   #closing: Promise<void> | undefined
 
   private constructor(
     scenario: LoadedScenario,
     sites: readonly CitySite[],
     faults: FaultBoard,
-    options: SimulatorOptions,
+    run: CityRun,
+    keeper: StateKeeper | null,
   ) {
     this.scenario = scenario
     this.#sites = sites
     this.#faults = faults
-    this.#clock = options.clock ?? systemClock
-    this.#ticker = options.ticker ?? systemTicker
-    this.#files = options.files ?? nodeFiles
-    this.#log = options.log ?? silentLogger
-    this.#stateFile = options.stateFile
-    this.#stepMs = Math.min(longestStepMs, Math.max(shortestStepMs, 100 * (options.factor ?? 1)))
-    this.#plantNow = this.#clock.now()
-    this.#script = new Script(scenario.steps, (step, index) => this.#begin(step, index))
+    this.#run = run
+    this.#keeper = keeper
   }
 
   /** @throws PenstockError `config-missing`, `config-invalid`, `port-in-use` */
   static async open(options: SimulatorOptions): Promise<Simulator> {
+    const { clock = systemClock, ticker = systemTicker, factor = 1, files = nodeFiles, log = silentLogger } = options
     const scenario = typeof options.scenario === 'string' ? loadScenario(options.scenario) : options.scenario
-    const clock = options.clock ?? systemClock
-    const sites = scenario.sites.map(site => {
-      const readings = site.loggers?.readings === 'environment' ? readingsPath(options) : site.loggers?.readings
-      const meters = readings === undefined ? new Map<string, MeterRows>() : readMeters(readings)
-      return new CitySite(site, options.seed ?? 1, clock, meters)
-    })
-    const byId = new Map(sites.map(site => [site.site.id, site]))
+    const sites = scenario.sites.map(site => new CitySite(site, options.seed ?? 1, clock, readingsOf(site, options)))
     const faults = new FaultBoard(
       new Map(sites.map(({ site, stations }) => [site.id, stations])),
       () => clock.now(),
-      site => byId.get(site)?.resetConnections(),
+      site => sites.find(candidate => candidate.site.id === site)?.resetConnections(),
     )
-    const simulator = new Simulator(scenario, sites, faults, options)
-    await simulator.#restore(options.factor ?? 1)
-    // One step before anybody looks, so that pumps that run show a flow.
-    for (const site of sites) site.step(simulator.#plantNow, simulator.#stepMs)
-    simulator.#replaying = simulator.#elapsedMs > 0
-    simulator.#script.runUntil(simulator.#elapsedMs)
-    simulator.#replaying = false
-    for (const site of sites) site.render(simulator.#plantNow)
+    const run = new CityRun(scenario.steps, sites, faults, { clock, factor })
+    const keeper = options.stateFile === undefined ? null : await keep(options.stateFile, scenario, run, sites)
+    run.start()
     try {
       for (const [index, site] of sites.entries()) {
         const port = options.portOf?.(site.site.id, index + 1) ?? 0
-        await site.listen(options.host ?? '127.0.0.1', port, faults, simulator.#ticker)
+        await site.listen(options.host ?? '127.0.0.1', port, faults, ticker)
       }
     } catch (error) {
+      run.stop()
       await Promise.all(sites.map(site => site.close()))
       throw error
     }
-    simulator.#schedule()
-    if (options.stateFile !== undefined) simulator.#scheduleSave()
-    return simulator
+    keeper?.start()
+    return new Simulator(scenario, sites, faults, run, keeper)
+
+    async function keep(path: string, { scenario: name }: LoadedScenario, city: CityRun, of: readonly CitySite[]) {
+      const saved = await readState(files, path)
+      if (saved) city.restore(saved, name)
+      return new StateKeeper(path, { files, ticker, log }, stopping => ({
+        version: 1,
+        at: city.now,
+        scenario: name,
+        elapsedMs: stopping ? 0 : city.elapsedMs,
+        metersSet: city.metersSet,
+        sites: Object.fromEntries(of.map(site => [site.site.id, site.save()])),
+      }))
+    }
   }
 
   get sites(): readonly SiteInfo[] {
-    return this.#sites.map(({ site, port, requests, connections, stations }) => ({
-      id: site.id,
-      name: site.name,
-      port,
-      requests,
-      connections,
-      devices: [...stations.values()].map(({ id, unitId, instrument }) => ({
-        id,
-        unitId,
-        kind: instrument.kind,
-        map: instrument.map,
-        values: instrument.values(),
-      })),
-    }))
+    return this.#sites.map(siteInfo)
   }
 
   /** The port of a site. @throws RangeError when there is none */
   port(site: string): number {
-    const found = this.#sites.find(candidate => candidate.site.id === site)
-    if (!found) throw new RangeError(`there is no site "${site}"`)
-    return found.port
+    return this.#site(site).port
   }
 
-  /** What the registers of a device show now, by tag name. */
-  values(target: string): Readonly<Record<string, number | boolean | string>> {
-    const [site, device = ''] = target.split('/')
-    const station = this.#sites.find(candidate => candidate.site.id === site)?.stations.get(device)
-    if (!station) throw new RangeError(`there is no device "${target}"`)
+  /** What the registers of a device show now, by tag name. @throws RangeError when there is none */
+  values(site: string, device: string): Readonly<Record<string, number | boolean | string>> {
+    const station = this.#site(site).stations.get(device)
+    if (!station) throw new RangeError(`there is no device "${site}/${device}"`)
     return station.instrument.values()
   }
 
@@ -198,19 +119,14 @@ export class Simulator {
     return this.#faults.active
   }
 
-  /** Whether a fault target names a site or device of this city. */
-  knows(target: string): boolean {
-    return this.#faults.knows(target)
-  }
-
-  /** Starts a fault, for `forMs` of the plants' time or until it is cleared; returns its id. */
-  inject(fault: Partial<FaultSpec> & Pick<FaultSpec, 'target' | 'kind'>, forMs: number | null = null): string {
-    if (!this.#faults.knows(fault.target)) throw new RangeError(`there is no site or device "${fault.target}"`)
-    const id = this.#faults.inject({ delayMs: 1000, code: 4, perMinute: 0, ...fault })
-    if (forMs !== null) this.#script.at(this.#elapsedMs + forMs, () => this.#faults.clear(id))
+  /** Starts a fault, for `forMs` of the plants' time or until it is cleared; returns its id. @throws RangeError */
+  inject(fault: Fault, forMs: number | null = null): string {
+    const id = this.#faults.inject({ device: null, delayMs: 1000, code: 4, perMinute: 0, ...fault })
+    if (forMs !== null) this.#run.after(forMs, () => this.#faults.clear(id))
     return id
   }
 
+  /** false: there is no such fault (any more). */
   clear(id: string): boolean {
     return this.#faults.clear(id)
   }
@@ -219,33 +135,14 @@ export class Simulator {
     for (const { id } of this.#faults.active) this.#faults.clear(id)
   }
 
-  /** Does what a step of a scenario can do, now; ends it after `forMs` of the plants' time. */
+  /** Does what a step of a scenario can do, now; ends it after `forMs` of the plants' time. @throws RangeError */
   act(action: Action, forMs: number | null = null): void {
-    this.#script.add({ ...action, atMs: this.#elapsedMs, forMs }, null, this.#elapsedMs, forMs)
-    this.#script.runUntil(this.#elapsedMs)
-    for (const site of this.#sites) site.render(this.#plantNow)
+    this.#run.act(action, forMs)
   }
 
+  /** What every meter really counted, and what was read of it. */
   get truth(): readonly MeterTruth[] {
-    return this.#sites.flatMap(({ site, stations }) =>
-      [...stations.values()].flatMap(({ id, instrument, first, last, totalReads }) => {
-        const { total } = instrument
-        if (!total) return []
-        return [
-          {
-            site: site.id,
-            device: id,
-            resolution: total.resolution,
-            modulus: total.modulus.toString(),
-            counted: total.counted.toString(),
-            shown: total.shown.toString(),
-            first,
-            last,
-            totalReads,
-          },
-        ]
-      }),
-    )
+    return this.#sites.flatMap(truthOf)
   }
 
   get plants(): Readonly<Record<string, PlantState>> {
@@ -254,161 +151,55 @@ export class Simulator {
 
   /** ms since the start that the script has run */
   get elapsedMs(): number {
-    return this.#elapsedMs
+    return this.#run.elapsedMs
   }
 
   get paused(): boolean {
-    return this.#paused
+    return this.#run.paused
   }
 
   /** Lets the plants stand still; requests are answered with what the registers hold. */
   pause(): void {
-    this.#paused = true
+    this.#run.pause()
   }
 
-  /** Goes on from the present time; nothing has flowed in between. */
   resume(): void {
-    if (!this.#paused) return
-    this.#paused = false
-    this.#plantNow = this.#clock.now()
+    this.#run.resume()
   }
 
-  /** Moves paused plants on by `ms`. */
+  /** Moves paused plants on by `ms`. @throws RangeError when they are not paused */
   step(ms: number): void {
-    if (!this.#paused) throw new RangeError('pause the plants before stepping them')
-    this.#advanceTo(this.#plantNow + ms, 0)
+    this.#run.step(ms)
   }
 
-  /** Idempotent; saves the state, then closes all ports. */
+  /** Idempotent; closes all ports, then saves the state. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
   }
 
   async #close(): Promise<void> {
-    this.#closed = true
-    this.#cancelStep()
-    this.#cancelSave()
+    this.#run.stop()
     await Promise.all(this.#sites.map(site => site.close()))
-    await this.#saving
-    if (this.#stateFile !== undefined) await this.#save(this.#stateFile)
+    await this.#keeper?.close()
   }
 
-  #begin(step: Step, index: number | null): () => void {
-    const done = (step.level && this.#replaying) || (step.total && index !== null && this.#metersSet.has(index))
-    if (done) return () => {}
-    if (step.total && index !== null) this.#metersSet.add(index)
-    return beginAction(step, this.#sites, this.#faults)
-  }
-
-  #schedule(): void {
-    if (this.#closed) return
-    const due = this.#paused ? this.#stepMs : Math.max(1, this.#plantNow + this.#stepMs - this.#clock.now())
-    this.#cancelStep = this.#clock.after(due, () => {
-      if (!this.#paused) this.#followClock()
-      this.#schedule()
-    })
-  }
-
-  #followClock(): void {
-    const now = this.#clock.now()
-    // A clock that was set back: what has flowed has flowed, the plants go on from the new time.
-    if (now < this.#plantNow - this.#stepMs) this.#plantNow = now
-    this.#advanceTo(now, this.#stepMs - 1)
-  }
-
-  /** Steps the plants to `end`, leaving at most `slackMs` for the next time. */
-  #advanceTo(end: number, slackMs: number): void {
-    const before = this.#plantNow
-    if (end - this.#plantNow > catchUpMs) this.#plantNow = end - catchUpMs
-    for (let left = end - this.#plantNow; left > slackMs; left = end - this.#plantNow) {
-      // After a long sleep of the machine the plants catch up in long steps.
-      const step = Math.min(left, left > 60_000 ? Math.max(this.#stepMs, longestStepMs) : this.#stepMs)
-      this.#plantNow += step
-      this.#elapsedMs += step
-      this.#script.runUntil(this.#elapsedMs)
-      for (const site of this.#sites) site.step(this.#plantNow, step)
-    }
-    if (this.#plantNow !== before) for (const site of this.#sites) site.render(this.#plantNow)
-  }
-
-  async #restore(factor: number): Promise<void> {
-    if (this.#stateFile === undefined) return
-    const saved = await readState(this.#files, this.#stateFile)
-    if (!saved) return
-    for (const site of this.#sites) {
-      const own = saved.sites[site.site.id]
-      if (own) site.restore(own)
-    }
-    if (saved.scenario === this.scenario.scenario) {
-      this.#elapsedMs = saved.elapsedMs
-      for (const index of saved.metersSet) this.#metersSet.add(index)
-    }
-    // Meters count while nobody looks. The least is what they may have counted after the last save before a kill.
-    const missed = Math.min(catchUpMs, Math.max(this.#clock.now() - saved.at, 2 * saveEveryMs * factor))
-    const stepMs = Math.max(this.#stepMs, missed > 60_000 ? longestStepMs : 0)
-    for (let left = missed; left > 0; left -= stepMs) {
-      const step = Math.min(left, stepMs)
-      for (const site of this.#sites) site.step(this.#plantNow - left + step, step)
-    }
-  }
-
-  #scheduleSave(): void {
-    this.#cancelSave = this.#ticker.after(saveEveryMs, () => {
-      const path = this.#stateFile
-      if (path === undefined || this.#closed) return
-      this.#saving = this.#save(path).catch((error: unknown) => this.#log.warn({ err: error, path }, 'state not saved'))
-      void this.#saving.then(() => {
-        if (!this.#closed) this.#scheduleSave()
-      })
-    })
-  }
-
-  async #save(path: string): Promise<void> {
-    const sites = Object.fromEntries(this.#sites.map(site => [site.site.id, site.save()]))
-    await writeState(this.#files, path, {
-      version: 1,
-      at: this.#plantNow,
-      scenario: this.scenario.scenario,
-      elapsedMs: this.#closed ? 0 : this.#elapsedMs,
-      metersSet: [...this.#metersSet],
-      sites,
-    })
+  #site(id: string): CitySite {
+    const found = this.#sites.find(candidate => candidate.site.id === id)
+    if (!found) throw new RangeError(`there is no site "${id}"`)
+    return found
   }
 }
 
 /** Opens a city: reads the scenario, sets up the plants, listens, and lets time pass. */
 export const openSimulator = (options: SimulatorOptions): Promise<Simulator> => Simulator.open(options)
 
-function readingsPath(options: SimulatorOptions): string {
+function readingsOf(site: CitySite['site'], options: SimulatorOptions): Map<string, MeterRows> {
+  if (!site.loggers) return new Map()
+  if (site.loggers.readings !== 'environment') return readMeters(site.loggers.readings)
   const path = options.readings ?? process.env[realMetersVariable]
-  if (path) return path
+  if (path) return readMeters(path)
   throw new PenstockError('config-invalid', {
     text: `this scenario replays a file of readings; name it with --readings FILE or in ${realMetersVariable}`,
   })
-}
-
-function plantState(plant: CitySite['plant']): PlantState {
-  return {
-    tanks: Object.fromEntries(
-      [...plant.tanks].map(([id, tank]) => [id, { level: tank.level, overflowM3: tank.overflowMicro / 1e6 }]),
-    ),
-    flows: Object.fromEntries(
-      [...plant.flows].map(([id, flow]) => [
-        id,
-        { passedM3: flow.passedMicro / 1e6, running: flow.running, mode: flow.mode },
-      ]),
-    ),
-    rooms: Object.fromEntries(
-      [...plant.rooms].map(([id, room]) => [
-        id,
-        {
-          mgPerM3: room.mgPerM3,
-          storedKg: room.storedMg / 1e6,
-          leakMgPerSecond: room.leakMgPerSecond,
-          fan: room.fanRunning,
-        },
-      ]),
-    ),
-  }
 }

@@ -144,11 +144,10 @@ export function actionProblems(
   if (action.pump) has('flow', siteOf(action.pump.site)?.flows, action.pump.flow)
   if (action.demand) has('flow', siteOf(action.demand.site)?.flows, action.demand.flow)
   if (action.level) has('tank', siteOf(action.level.site)?.tanks, action.level.tank)
-  const target = action.device?.target ?? action.total?.target ?? action.fault?.target
-  if (target !== undefined) {
-    const [siteId = '', deviceId] = target.split('/')
-    const site = siteOf(siteId)
-    if (deviceId !== undefined && site && !hasGroups(site)) has('device', site.devices, deviceId)
+  const at = action.device ?? action.total ?? action.fault
+  if (at) {
+    const site = siteOf(at.site)
+    if (at.device !== null && site && !hasGroups(site)) has('device', site.devices, at.device)
   }
   return problems
 }
