@@ -29,17 +29,19 @@ export async function openDurableLog(options: DurableLogOptions): Promise<Durabl
   })
   const writer = new LogWriter({ folder, files, segmentBytes, chain }, recovered)
   await attempt(() => writer.sync())
-  return new SegmentedLog(files, writer, new LogReader(files, onDamage))
+  return new SegmentedLog(options, writer, new LogReader(files, onDamage))
 }
 
 class SegmentedLog implements DurableLog {
+  readonly #folder: string
   readonly #files: FileLayer
   readonly #writer: LogWriter
   readonly #reader: LogReader
   #trimming: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
 
-  constructor(files: FileLayer, writer: LogWriter, reader: LogReader) {
+  constructor({ folder, files }: DurableLogOptions, writer: LogWriter, reader: LogReader) {
+    this.#folder = folder
     this.#files = files
     this.#writer = writer
     this.#reader = reader
@@ -155,6 +157,8 @@ class SegmentedLog implements DurableLog {
         segments.unshift(oldest)
         throw error
       }
+      // One by one, so that no power cut brings an older segment back without those behind it.
+      await this.#files.syncFolder(this.#folder)
     }
   }
 

@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { chainStart } from './chain.ts'
+import { chainStart, sameLink } from './chain.ts'
 import type { OnDamage } from './durable-log.ts'
 import { decodeHeader, headerBytes, parseSegmentName, type SegmentHeader } from './durable-log-format.ts'
 import { provenSeal, type Scan, type ScannedRecord, scanLastSegment, scanSegment } from './durable-log-scan.ts'
@@ -65,58 +65,74 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   })
   names.sort((a, b) => a.serial - b.serial)
   const found: Found[] = []
+  let proven = 0
   for (const { name, serial, first, damaged } of names) {
-    const segment = damaged ? undefined : await inspect(options, name, serial, first)
-    if (segment) found.push(segment)
+    const segment = damaged ? 'set aside' : await inspect(options, name, serial, first)
+    if (segment === 'removed') continue
+    proven = Math.max(proven, first)
+    if (segment !== 'set aside') found.push(segment)
   }
   const nextSerial = Math.max(0, ...names.map(({ serial }) => serial), ...found.map(({ header }) => header.serial)) + 1
-  const proven = Math.max(0, ...names.map(({ first }) => first), ...found.map(({ header }) => header.first))
 
   const tails = await readTails(options, found)
+  const [oldest] = tails
   const last = tails.at(-1)
-  if (!last) return { segments: [], superseded: [], nextSerial, end: proven, carried: null, link: chainStart }
-
+  if (!oldest || !last) {
+    return { segments: [], superseded: [], nextSerial, end: proven, carried: null, link: chainStart }
+  }
   const carried = tails.length > 1 ? mergeTails(tails) : carryFrom(last, chain, mergeBytes)
   const end = Math.max(proven, ...tails.map(({ scan }) => scan.end))
-  const segments: StoredSegment[] = []
-  const superseded: StoredSegment[] = []
-  for (const { name, path: file, header, size } of found) {
-    while ((segments.at(-1)?.first ?? -1) >= header.first) superseded.push(...segments.splice(-1))
-    const before = segments.at(-1)
-    if (before) before.end = header.first
-    segments.push({ serial: header.serial, name, path: file, first: header.first, end, bytes: size })
-  }
-  if (carried) {
-    while ((segments.at(-1)?.first ?? -1) >= carried.first) superseded.push(...segments.splice(-1))
-    const before = segments.at(-1)
-    if (before) before.end = carried.first
-  }
+  const { segments, superseded } = arrange(found, tails, carried, chain, end)
+
   const kept = segments.at(-1)
   const keptTail = tails.find(({ found: { name } }) => name === kept?.name)
   if (kept && keptTail) await cut(files, kept, keptTail.scan.soundBytes)
-
-  // What the chain goes on from is the last link that stays on the disk.
-  const { found: linked, scan } = chain ? (keptTail ?? last) : last
-  const link = scan.seals.at(-1)?.link ?? linked.header.link
-  const damaged = new Set(found.filter(each => each.damaged).map(each => each.name))
-  for (const {
-    found: each,
-    scan: { damages },
-  } of tails) {
-    if (damages.some(({ torn }) => !torn)) damaged.add(each.name)
-  }
-  return {
-    segments,
-    superseded: superseded.map(({ path: file, name }) => ({ path: file, damaged: damaged.has(name) })),
-    nextSerial,
-    end,
-    carried,
-    link: chain ? link : chainStart,
-  }
+  // The chain goes on from the last link that stays on the disk.
+  const link = keptTail ? (keptTail.scan.seals.at(-1)?.link ?? keptTail.found.header.link) : oldest.found.header.link
+  return { segments, superseded, nextSerial, end, carried, link: chain ? link : chainStart }
 }
 
+/** Which segments count, how far each, and which are replaced by later ones. */
+function arrange(
+  found: readonly Found[],
+  tails: readonly Tail[],
+  carried: Carried | null,
+  chain: boolean,
+  end: number,
+): Pick<Recovered, 'segments' | 'superseded'> {
+  const kept: Found[] = []
+  const superseded: { path: string; damaged: boolean }[] = []
+  const segments: StoredSegment[] = []
+  const replace = (from: number, isReplaced: (older: Found) => boolean): void => {
+    for (let older = kept.at(-1); older && older.header.first >= from && isReplaced(older); older = kept.at(-1)) {
+      kept.pop()
+      segments.pop()
+      superseded.push({ path: older.path, damaged: isDamaged(older, tails) })
+    }
+    const before = segments.at(-1)
+    if (before) before.end = from
+  }
+  for (const segment of found) {
+    const { name, path: file, header, size } = segment
+    // In a chain an empty segment may stand before one that begins at the same position; a failed attempt has the same link before it.
+    replace(header.first, older => !chain || sameLink(older.header.link, header.link))
+    kept.push(segment)
+    segments.push({ serial: header.serial, name, path: file, first: header.first, end, bytes: size })
+  }
+  if (carried) replace(carried.first, older => !chain || tails.some(tail => tail.found === older))
+  return { segments, superseded }
+}
+
+const isDamaged = (segment: Found, tails: readonly Tail[]): boolean =>
+  segment.damaged || tails.some(({ found, scan }) => found === segment && scan.damages.some(({ torn }) => !torn))
+
 /** The header of a segment; a file that is none of ours is set aside, an empty one (its creation was cut short) removed. */
-async function inspect(options: RecoveryOptions, name: string, serial: number, first: number): Promise<Found | null> {
+async function inspect(
+  options: RecoveryOptions,
+  name: string,
+  serial: number,
+  first: number,
+): Promise<Found | 'set aside' | 'removed'> {
   const { files, folder } = options
   const file = path.join(folder, name)
   let read: { size: number; header: SegmentHeader | 'unknown' | 'damaged'; content: Buffer }
@@ -135,7 +151,7 @@ async function inspect(options: RecoveryOptions, name: string, serial: number, f
   if (header === 'unknown') return setAside(options, name, 'written by another version')
   if (size < headerBytes || content.every(byte => byte === 0)) {
     await attempt(() => files.remove(file))
-    return null
+    return 'removed'
   }
   const scan = scanSegment(content, first)
   if (scan.records.length === 0) return setAside(options, name, 'no readable header and no readable record')
@@ -145,10 +161,14 @@ async function inspect(options: RecoveryOptions, name: string, serial: number, f
   return { name, path: file, size, header: { serial, first, ...unknown }, damaged: true }
 }
 
-async function setAside({ files, folder, onDamage }: RecoveryOptions, name: string, what: string): Promise<null> {
+async function setAside(
+  { files, folder, onDamage }: RecoveryOptions,
+  name: string,
+  what: string,
+): Promise<'set aside'> {
   onDamage({ segment: name, offset: 0, what: `${what}; set aside as ${name}.damaged` })
   await attempt(() => files.rename(path.join(folder, name), path.join(folder, `${name}.damaged`)))
-  return null
+  return 'set aside'
 }
 
 /** The last segment, and those before it as long as the later one lacks records that it was to carry. */
