@@ -69,6 +69,7 @@ export const errorTable = {
     http: 403,
   },
   'origin-refused': { message: 'requests from the page {origin} are refused', retryable: false, http: 403 },
+  'proxy-only': { message: 'this gateway answers only through its proxy {proxy}', retryable: false, http: 403 },
   'too-many-requests': { message: 'too many attempts; try again in {seconds} s', retryable: true, http: 429 },
   'alarm-moved': {
     message: 'the alarm has been announced anew since (occurrence {occ}, announcement {ann}); look at it again',

@@ -1,19 +1,7 @@
+import { priorities, stateNames } from '@penstock/core/alarms/state.ts'
 import { type Static, Type } from 'typebox'
 import { named, nullable, strict, Text, Timestamp } from './named.ts'
 import { Id, JsonValue } from './tags.ts'
-
-export const alarmStates = [
-  'NORMAL',
-  'UNACK',
-  'ACK',
-  'RTN_UNACK',
-  'LATCH_UNACK',
-  'LATCH_ACK',
-  'SHELVED',
-  'SUPPRESSED',
-  'OUT_OF_SERVICE',
-  'DISABLED',
-] as const
 
 export const Alarm = named(
   'Alarm',
@@ -23,9 +11,9 @@ export const Alarm = named(
     source: Type.String({ description: 'tag, device or edge that the alarm is about' }),
     site: nullable(Type.String()),
     device: nullable(Type.String()),
-    priority: Type.Enum(['critical', 'high', 'medium', 'low']),
-    state: named('AlarmState', Type.Enum([...alarmStates])),
-    health: Type.Enum(['ok', 'uncertain', 'bad', 'stale', 'init'], {
+    priority: named('Priority', Type.Enum([...priorities])),
+    state: named('AlarmState', Type.Enum([...stateNames])),
+    health: Type.Enum(['init', 'ok', 'uncertain', 'bad', 'stale', 'inhibited'], {
       description: 'quality of the inputs: when it is not ok the alarm may be blind',
     }),
     active: Type.Boolean(),

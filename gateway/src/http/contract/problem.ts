@@ -5,7 +5,7 @@ import { named } from './named.ts'
 export const Problem = named(
   'Problem',
   Type.Object({
-    type: Type.String({ description: 'urn:penstock:error:{code}' }),
+    type: Type.String({ description: 'urn:penstock:{code}' }),
     title: Type.String(),
     status: Type.Integer(),
     detail: Type.String(),

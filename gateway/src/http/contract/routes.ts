@@ -1,4 +1,5 @@
 import { type TSchema, Type } from 'typebox'
+import type { Role } from '../../config/users-file.ts'
 import * as alarms from './alarms.ts'
 import * as places from './places.ts'
 import * as session from './session.ts'
@@ -6,7 +7,7 @@ import * as status from './status.ts'
 import * as tags from './tags.ts'
 
 /** `public`: anybody who passes the host check; `metrics`: loopback, or a token of any role; else the least role. */
-export type Access = 'public' | 'metrics' | session.Role
+export type Access = 'public' | 'metrics' | Role
 
 export interface RouteContract {
   readonly method: 'GET' | 'POST'
@@ -24,6 +25,8 @@ export interface RouteContract {
 }
 
 const text = Type.String()
+/** text that is sent piece by piece */
+const stream = Type.Unknown()
 const nothing = Type.Null()
 
 /** Every route of the gateway. Roles, OpenAPI document and handlers all follow this table. */
@@ -146,7 +149,7 @@ export const routes = {
     access: 'viewer',
     summary: 'Stored readings of a tag as CSV: time,value,quality,reason',
     produces: 'text/csv',
-    schema: { querystring: tags.ReadingQuery, response: { 200: text } },
+    schema: { querystring: tags.ReadingQuery, response: { 200: stream } },
   },
   trend: {
     method: 'GET',

@@ -1,9 +1,7 @@
 import { Type } from 'typebox'
+import { roles } from '../../config/users-file.ts'
 import { named, nullable, strict } from './named.ts'
 
-/** Roles, each containing the ones before it. */
-export const roles = ['viewer', 'operator', 'engineer', 'admin'] as const
-export type Role = (typeof roles)[number]
 export const RoleName = named('Role', Type.Enum([...roles]))
 
 export const Me = named(

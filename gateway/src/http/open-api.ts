@@ -41,7 +41,8 @@ function operation(name: string, route: RouteContract, components: Map<string, J
   const { params, querystring, body, response } = route.schema
   const answers = Object.entries(response).map(([code, schema]): [string, Json] => {
     const empty = code === '204' || code === '303'
-    const content = { [route.produces ?? 'application/json']: { schema: referenced(schema, components) } }
+    const shape: Json = route.produces ? { type: 'string' } : referenced(schema, components)
+    const content = { [route.produces ?? 'application/json']: { schema: shape } }
     return [code, { description: route.summary, ...(empty ? {} : { content }) }]
   })
   const problem = { 'application/problem+json': { schema: referenced(Problem, components) } }
