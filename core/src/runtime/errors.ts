@@ -46,6 +46,16 @@ export const errorTable = {
     retryable: true,
     http: 503,
   },
+  'edge-unknown': {
+    message: 'the edge "{edge}" has never been seen; check its name, its group and the gateway file',
+    retryable: false,
+    http: 404,
+  },
+  'edge-changed': {
+    message: 'the edge "{edge}" now has the hardware id {hardwareId}; look at it again before you adopt it',
+    retryable: false,
+    http: 409,
+  },
   closed: { message: '{what} is closed', retryable: false, http: 503 },
   'data-newer': {
     message: 'the data in {path} is of version {found}, this program knows {known}; start the newer program',

@@ -83,15 +83,14 @@ export class EdgeIntake {
 
   /** Machine time at which `run` has something to do. */
   get dueAt(): number {
-    const { reason } = this.#rebirth
-    return Math.min(
-      this.#absentAt,
-      this.#askBirthAt,
-      this.#devicesAt,
-      this.#rebirth.dueAt,
-      this.#session?.lane?.dueAt ?? forever,
-      reason === null && this.#session ? this.#session.sequence.gapSince + reorderMs : forever,
-    )
+    const session = this.#session
+    const ofSession = session ? Math.min(session.lane?.dueAt ?? forever, session.sequence.gapSince + reorderMs) : forever
+    return Math.min(this.#absentAt, this.#askBirthAt, this.#devicesAt, ofSession)
+  }
+
+  /** Machine time at which a rebirth may be requested; Infinity: none is wanted. */
+  get rebirthAt(): number {
+    return this.#rebirth.dueAt
   }
 
   /** Machine time of the next confirmation; Infinity when none may be sent. */

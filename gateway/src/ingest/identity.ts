@@ -47,7 +47,10 @@ export class Identity {
     return this.#stored.issued[hostId] ?? []
   }
 
-  /** A timestamp for STATE, larger than every earlier one and than `atLeast`, on the disk before it is used. */
+  /**
+   * A timestamp for STATE, larger than every earlier one and not below `atLeast`, on the disk before it is used.
+   * @throws PenstockError `disk-full` | `disk-failed`; the timestamp is issued all the same, see `issued`
+   */
   async nextTimestamp(hostId: string, now: number, atLeast: number): Promise<number> {
     const issued = this.issued(hostId)
     const timestamp = Math.max(Math.floor(now), (issued.at(-1) ?? 0) + 1, atLeast)
