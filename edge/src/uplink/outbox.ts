@@ -7,6 +7,7 @@ import { openDurableLog } from '@penstock/core/runtime/durable-log.ts'
 import { PenstockError } from '@penstock/core/runtime/errors.ts'
 import type { FileLayer } from '@penstock/core/runtime/files.ts'
 import type { Logger } from '@penstock/core/runtime/log.ts'
+import type { Boot } from '../acquisition/boot.ts'
 import { nextVictim, surplusHistory, type Victim } from './bounds.ts'
 import { ClassLog } from './class-log.ts'
 import { CursorFile } from './cursor-file.ts'
@@ -15,7 +16,7 @@ import { Identity, type PerClass, perClass } from './identity.ts'
 import { OutboxLogbook } from './logbook.ts'
 import { kindOf, parseKind, type StoredBatch, type StoredTag } from './record.ts'
 import type { DeliveryRules } from './rules.ts'
-import { type Boot, type ClockTrust, Stamps } from './stamps.ts'
+import { type ClockTrust, Stamps } from './stamps.ts'
 
 export interface OutboxLimits {
   /** bytes of all classes together; the oldest segments of the least important class are dropped beyond it */
@@ -124,12 +125,12 @@ export class Outbox {
 
   /** @throws PenstockError `disk-full` | `disk-failed` only when nothing at all can be written; damage never stops it */
   static async open(options: OutboxOptions): Promise<Outbox> {
-    const { files, folder, hardwareId, random, log, clock, ticker, boot, trust } = options
+    const { files, folder, hardwareId, random, log, clock, boot, trust } = options
     const segmentBytes = Math.max(1024, Math.min(options.limits.segmentBytes, Math.floor(options.limits.maxBytes / 8)))
     await files.makeFolder(folder)
     for (const name of deliveryClasses) await files.makeFolder(`${folder}/${name}`)
     const { identity, knownEpoch, why } = await Identity.open(files, folder, hardwareId, random)
-    const stamps = await Stamps.open({ files, path: `${folder}/boots.json`, clock, ticker, boot, trust })
+    const stamps = await Stamps.open({ files, path: `${folder}/boots.json`, clock, boot, trust })
     const { file: cursors, state } = await CursorFile.open(files, `${folder}/cursors`)
     const unreadable: { name: DeliveryClass; from: number; to: number }[] = []
     let outbox: Outbox | undefined
@@ -254,7 +255,6 @@ export class Outbox {
       this.#saveCursorsSoon()
     }
     this.#options.log.warn({ ...loss }, 'readings are lost')
-    const { clock, ticker } = this.#options
     this.#append({
       class: 'alarm',
       device: null,
@@ -266,8 +266,8 @@ export class Outbox {
           value: JSON.stringify(loss),
           quality: 'good',
           reason: null,
-          sourceTimestamp: clock.now(),
-          monotonicMs: ticker.now(),
+          sourceTimestamp: this.#options.clock.now(),
+          monotonicMs: this.stamps.monotonicMs(),
         },
       ],
     })
@@ -318,11 +318,8 @@ export class Outbox {
       class: name,
       device: batch.device,
       bootId: this.stamps.bootId,
-      clockless: this.#isClockless(batch),
-      readings: batch.readings.map(reading => ({
-        ...reading,
-        monotonicMs: this.stamps.monotonicOf(reading.monotonicMs),
-      })),
+      clockless: this.stamps.areClockless(batch.readings),
+      readings: batch.readings,
       kinds: batch.readings.map(reading => this.kindOf(reading)),
     }
     const record = this.#classes[name].append(stored, ticker.now())
@@ -350,16 +347,6 @@ export class Outbox {
     const kind = kindOf({ tag: reading.tag, type: reading.type, unit, resolution, modulus })
     if (described) this.#kinds.set(reading.tag, kind)
     return kind
-  }
-
-  /** Stamped by a calendar that cannot be trusted; instruments that stamp themselves are left alone. */
-  #isClockless(batch: Batch): boolean {
-    if (this.stamps.synchronised) return false
-    const { clock, ticker } = this.#options
-    const edgeOffset = clock.now() - ticker.now()
-    return batch.readings.every(({ sourceTimestamp, monotonicMs }) => {
-      return Math.abs(sourceTimestamp - monotonicMs - edgeOffset) < 5_000
-    })
   }
 
   #refuse(batch: Batch): void {

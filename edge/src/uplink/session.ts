@@ -84,7 +84,7 @@ export class Session {
     this.#live = new LiveCopies({
       ticker,
       isBehind: name => this.isBehind(name),
-      orderOf: reading => outbox.stamps.monotonicOf(reading.monotonicMs),
+      orderOf: reading => reading.monotonicMs,
       limits: () => options.limits()?.limits ?? null,
       send: (device, tags) => this.#sendLive(device, tags),
     })
@@ -290,7 +290,7 @@ export class Session {
     const newest = tags.flatMap(tag => (tag.newest ? [outbox.stamps.current(tag.newest)] : []))
     const bytes = this.#writer.live(device, tags, newest)
     for (const tag of tags) {
-      if (tag.newest) this.#wasSent(tag, tag.newest, outbox.stamps.monotonicOf(tag.newest.monotonicMs))
+      if (tag.newest) this.#wasSent(tag, tag.newest, tag.newest.monotonicMs)
     }
     counters.liveCopies++
     return bytes
@@ -468,7 +468,6 @@ export class Session {
   }
 
   #order(): number {
-    const { outbox, ticker } = this.#options
-    return outbox.stamps.monotonicOf(ticker.now())
+    return this.#options.outbox.stamps.monotonicMs()
   }
 }

@@ -1,18 +1,12 @@
 import type { BatchReading } from '@penstock/core/delivery/batch.ts'
-import type { Clock, Ticker } from '@penstock/core/runtime/clock.ts'
+import type { Clock } from '@penstock/core/runtime/clock.ts'
 import type { FileLayer } from '@penstock/core/runtime/files.ts'
+import type { Boot } from '../acquisition/boot.ts'
 import { readText } from './identity.ts'
 import type { StoredBatch } from './record.ts'
 
 /** No edge of this program ran before: an earlier date is a box that woke up without a clock. */
 export const earliestPlausibleMs = Date.UTC(2026, 0, 1)
-
-/** One life of the box, from power on to power off. */
-export interface Boot {
-  readonly id: string
-  /** add to a ticker time to get ms since the boot, so that several runs of the program in one boot agree */
-  readonly offsetMs: number
-}
 
 /** `trusted`: the calendar is right; `none`: it never is; `detect`: it is unless it says a date before this program was made. */
 export type ClockTrust = 'trusted' | 'detect' | 'none'
@@ -21,12 +15,12 @@ export interface StampsOptions {
   readonly files: FileLayer
   readonly path: string
   readonly clock: Clock
-  readonly ticker: Ticker
   readonly boot: Boot
   readonly trust: ClockTrust
 }
 
 const keptBoots = 16
+const sameClockMs = 5_000
 
 /**
  * Times of a box that may have no clock (no battery, no NTP after a power cut). While the calendar is not trusted, the durable
@@ -63,22 +57,21 @@ export class Stamps {
     return this.synchronised || this.#offsets[this.bootId] !== undefined
   }
 
-  /** ms since the boot for a ticker time */
-  monotonicOf(tickerMs: number): number {
-    return Math.round(tickerMs + this.#options.boot.offsetMs)
+  /** ms since the boot, as readings carry it */
+  monotonicMs(): number {
+    return Math.round(this.#options.boot.monotonicMs())
   }
 
   /** ms UTC: of the calendar, or as the gateway's time says if that cannot be trusted */
   now(): number {
-    const { clock, ticker } = this.#options
     const offset = this.synchronised ? undefined : this.#offsets[this.bootId]
-    return Math.max(0, Math.round(offset === undefined ? clock.now() : offset + this.monotonicOf(ticker.now())))
+    return Math.max(0, Math.round(offset === undefined ? this.#options.clock.now() : offset + this.monotonicMs()))
   }
 
   /** The gateway says that it is `now`, ms UTC. Durable when this resolves. */
   async learn(now: number): Promise<void> {
     if (this.known) return
-    const offset = Math.round(now - this.monotonicOf(this.#options.ticker.now()))
+    const offset = Math.round(now - this.monotonicMs())
     const others = Object.entries(this.#offsets).slice(1 - keptBoots)
     const offsets = { ...Object.fromEntries(others), [this.bootId]: offset }
     await this.#options.files.replace(this.#options.path, new TextEncoder().encode(JSON.stringify(offsets)))
@@ -100,11 +93,17 @@ export class Stamps {
     return first && last ? { firstMs: first.sourceTimestamp, lastMs: last.sourceTimestamp } : null
   }
 
-  /** A reading of this boot with the best time that is known; `monotonicMs` is the ticker's. */
+  /** Readings of this boot were stamped by a calendar that cannot be trusted; instruments that stamp themselves are left alone. */
+  areClockless(readings: readonly BatchReading[]): boolean {
+    if (this.synchronised) return false
+    const offset = this.#options.clock.now() - this.monotonicMs()
+    return readings.every(reading => Math.abs(reading.sourceTimestamp - reading.monotonicMs - offset) < sameClockMs)
+  }
+
+  /** A reading of this boot with the best time that is known. */
   current(reading: BatchReading): BatchReading {
-    const offset = this.synchronised ? undefined : this.#offsets[this.bootId]
-    if (offset === undefined) return reading
-    return { ...reading, sourceTimestamp: offset + this.monotonicOf(reading.monotonicMs) }
+    const offset = this.#offsets[this.bootId]
+    return offset === undefined || !this.areClockless([reading]) ? reading : restamp(reading, offset)
   }
 }
 
