@@ -1,4 +1,5 @@
 import { type DeliveryClass, deliveryClasses } from '@penstock/core/reading.ts'
+import { PenstockError } from '@penstock/core/runtime/errors.ts'
 import type { FileLayer } from '@penstock/core/runtime/files.ts'
 
 /** A number for each delivery class. */
@@ -94,7 +95,12 @@ export class Identity {
   /** The bdSeq of the next CONNECT, durable before it is used: 0 to 255, then 0 (tck-id-topics-nbirth-bdseq-increment). */
   async nextBdSeq(): Promise<number> {
     const next = this.#bdSeq === null ? 0 : (this.#bdSeq + 1) % 256
-    await this.#write('bdseq', `${next}\n`)
+    try {
+      await this.#write('bdseq', `${next}\n`)
+    } catch (error) {
+      // a full disk must not keep live values and alarms from the gateway; the number may come again after a power cut
+      if (!(error instanceof PenstockError && error.code === 'disk-full')) throw error
+    }
     this.#bdSeq = next
     return next
   }
