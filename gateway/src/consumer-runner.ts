@@ -1,4 +1,4 @@
-import { type Cancel, type Ticker } from '@penstock/core/runtime/clock.ts'
+import type { Cancel, Ticker } from '@penstock/core/runtime/clock.ts'
 import type { Logger } from '@penstock/core/runtime/log.ts'
 import type { Consumer } from './consumer.ts'
 import type { Inbox } from './ingest/inbox.ts'
@@ -197,7 +197,10 @@ class Pump {
     const { name } = this.#consumer
     if (this.applied < inbox.first) {
       this.#missed += inbox.first - this.applied
-      log.error({ consumer: name, from: this.applied, to: inbox.first }, 'the inbox no longer has what the consumer needs')
+      log.error(
+        { consumer: name, from: this.applied, to: inbox.first },
+        'the inbox no longer has what the consumer needs',
+      )
       this.applied = inbox.first
     }
     const limit = this.#limit()

@@ -84,7 +84,9 @@ export class EdgeIntake {
   /** Machine time at which `run` has something to do. */
   get dueAt(): number {
     const session = this.#session
-    const ofSession = session ? Math.min(session.lane?.dueAt ?? forever, session.sequence.gapSince + reorderMs) : forever
+    const ofSession = session
+      ? Math.min(session.lane?.dueAt ?? forever, session.sequence.gapSince + reorderMs)
+      : forever
     return Math.min(this.#absentAt, this.#askBirthAt, this.#devicesAt, ofSession)
   }
 
@@ -230,7 +232,8 @@ export class EdgeIntake {
     const lane = this.#session?.lane
     const end = this.#session?.end
     const devices = [...this.presence.devices.values()].map(device => ({ ...device }))
-    const behind = (name: (typeof deliveryClasses)[number]) => Math.max(0, (end?.[name] ?? 0) - (lane?.committedNext(name) ?? 0))
+    const behind = (name: (typeof deliveryClasses)[number]) =>
+      Math.max(0, (end?.[name] ?? 0) - (lane?.committedNext(name) ?? 0))
     return {
       edge: this.edge,
       online: this.presence.online,
@@ -251,10 +254,14 @@ export class EdgeIntake {
   #nodeBirth(payload: Payload, at: Instant): void {
     const { counters, admission, inbox, rules } = this.#context
     const birth = readNodeBirth(payload)
-    if (!birth) return this.#malformed('NBIRTH', 'the delivery metrics of the birth make no sense')
+    if (!birth) {
+      this.#malformed('NBIRTH', 'the delivery metrics of the birth make no sense')
+      return
+    }
     const { delivery } = birth
     const before = this.#session
-    const repeated = before?.birth.delivery?.session === delivery?.session && before?.birth.delivery?.epoch === delivery?.epoch
+    const repeated =
+      before?.birth.delivery?.session === delivery?.session && before?.birth.delivery?.epoch === delivery?.epoch
     if (before && delivery && repeated && rules.sessionNumber !== false) {
       before.confirm.at(at.tick)
       return
@@ -305,7 +312,10 @@ export class EdgeIntake {
       return
     }
     const { seq } = payload
-    if (seq === undefined || seq > 255) return this.#malformed(verb, 'no sequence number from 0 to 255')
+    if (seq === undefined || seq > 255) {
+      this.#malformed(verb, 'no sequence number from 0 to 255')
+      return
+    }
     const arrival = session.sequence.accept(seq, at.tick)
     if (verb === 'DBIRTH' && device !== null) this.#deviceBirth(session, device, payload, at)
     else if (verb === 'DDEATH' && device !== null) this.#deviceDeath(session, device, at)
@@ -317,7 +327,8 @@ export class EdgeIntake {
     counters.births++
     if (!this.presence.devices.has(device) && this.presence.devices.size >= maxDevices) {
       counters.refusedTags++
-      return this.#context.note('too many devices', this.edge, device)
+      this.#context.note('too many devices', this.edge, device)
+      return
     }
     this.#measureSkew(payload, at)
     const site = this.#declareTags(session, device, payload, at)
@@ -375,10 +386,12 @@ export class EdgeIntake {
     if (device === null) this.#nodeReports(session, payload, at)
     else if (!session.born.has(device)) {
       counters.beforeBirth++
-      return this.#unresolved(session, 'data of a device before its birth')
+      this.#unresolved(session, 'data of a device before its birth')
+      return
     }
     if (payload.uuid === batchUuid && payload.body !== undefined && session.birth.delivery) {
-      return this.#batch(session, device, payload, payload.body, arrival, at)
+      this.#batch(session, device, payload, payload.body, arrival, at)
+      return
     }
     const { readings, history, unresolved } = this.#readings(session, device, payload, at)
     if (unresolved > 0) this.#unresolved(session, 'an alias that no birth declared')
@@ -394,23 +407,43 @@ export class EdgeIntake {
     if (device !== null) this.#diagnosis(device, payload)
   }
 
-  #batch(session: Session, device: string | null, payload: Payload, body: Uint8Array, arrival: Arrival, at: Instant): void {
+  #batch(
+    session: Session,
+    device: string | null,
+    payload: Payload,
+    body: Uint8Array,
+    arrival: Arrival,
+    at: Instant,
+  ): void {
     const { counters, rules } = this.#context
     const { value: head, problem } = decodeBatchHead(body)
-    if (!head) return this.#malformed('batch', problem)
+    if (!head) {
+      this.#malformed('batch', problem)
+      return
+    }
     const { delivery } = session.birth
-    if (head.session !== delivery?.session && rules.sessionNumber !== false) return this.#alien(session, at)
+    if (head.session !== delivery?.session && rules.sessionNumber !== false) {
+      this.#alien(session, at)
+      return
+    }
     session.end[head.class] = Math.max(session.end[head.class], head.pos + 1)
     if (this.#refusal !== null || !session.lane) {
       counters.refusedBatches++
       return
     }
     const { readings, history, unresolved } = this.#readings(session, device, payload, at)
-    if (unresolved > 0) return this.#unresolved(session, 'an alias that no birth declared')
+    if (unresolved > 0) {
+      this.#unresolved(session, 'an alias that no birth declared')
+      return
+    }
     const live = history.length === 0
     if (live) this.#measureSkew(payload, at)
     if (head.pos >= session.lane.next(head.class)) this.#show(readings, arrival === 'in-order', at)
-    const all = live ? readings : history.length === payload.metrics.length ? history : this.#inOrder(session, device, payload, at)
+    const all = live
+      ? readings
+      : history.length === payload.metrics.length
+        ? history
+        : this.#inOrder(session, device, payload, at)
     const losses = device === null ? this.#losses(payload) : []
     const skewMs = this.skew.ms ?? 0
     const batch = { head, readings: all, losses, receivedAt: at.now, skewMs, live }
@@ -446,7 +479,8 @@ export class EdgeIntake {
       if (isReport(metric)) continue
       const source = session.resolve(device, metric)
       if (!source) unresolved++
-      else if (metric.isHistorical === true || source.retired || source.retyped) history.push(toReading(source, metric, otherwiseAt))
+      else if (metric.isHistorical === true || source.retired || source.retyped)
+        history.push(toReading(source, metric, otherwiseAt))
       else readings.push(toReading(source, metric, otherwiseAt))
     }
     this.#context.counters.unresolved += unresolved
@@ -474,7 +508,8 @@ export class EdgeIntake {
     if (this.#refusal !== null) return
     const read = readings.filter(({ tag }) => readsLive(tag))
     if (read.length === 0) return
-    if (inbox.takesLive) inbox.append({ kind: 'live', edge: this.edge, receivedAt: at.now, skewMs: this.skew.ms ?? 0, readings: read })
+    if (inbox.takesLive)
+      inbox.append({ kind: 'live', edge: this.edge, receivedAt: at.now, skewMs: this.skew.ms ?? 0, readings: read })
     else counters.refusedLive += read.length
   }
 

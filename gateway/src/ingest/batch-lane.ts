@@ -23,7 +23,10 @@ export interface ReceivedBatch {
  */
 export type DeliveryRules = Readonly<
   Partial<
-    Record<'rebirthAlienSession' | 'sessionNumber' | 'tailCheck' | 'hello' | 'declaredHoles' | 'fsyncBeforePublish', false>
+    Record<
+      'rebirthAlienSession' | 'sessionNumber' | 'tailCheck' | 'hello' | 'declaredHoles' | 'fsyncBeforePublish',
+      false
+    >
   >
 >
 
@@ -58,7 +61,11 @@ export class BatchLane {
     this.#counters = counters
     this.#declaredHoles = rules.declaredHoles !== false
     this.#confirm = confirm
-    this.#seenCommitted = { alarm: this.committedNext('alarm'), total: this.committedNext('total'), raw: this.committedNext('raw') }
+    this.#seenCommitted = {
+      alarm: this.committedNext('alarm'),
+      total: this.committedNext('total'),
+      raw: this.committedNext('raw'),
+    }
   }
 
   /** First position that the inbox does not have. */

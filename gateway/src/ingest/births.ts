@@ -42,8 +42,8 @@ const longestText = 256
 export function readNodeBirth(payload: Payload): NodeBirth | null {
   const byName = new Map<string, Metric>()
   for (const metric of payload.metrics) if (metric.name !== undefined) byName.set(metric.name, metric)
-  const bdSeq = valueOf(byName.get(metricNames.bdSeq), 'Int64')
-  const version = valueOf(byName.get(metricNames.version), 'Int32')
+  const bdSeq = metricValue(byName.get(metricNames.bdSeq), 'Int64')
+  const version = metricValue(byName.get(metricNames.version), 'Int32')
   const base = {
     seq: payload.seq ?? 0,
     bdSeq: typeof bdSeq === 'bigint' ? bdSeq : null,
@@ -84,7 +84,17 @@ function tagSource(
   type: DataType,
   metric: Metric,
 ): TagSource {
-  const { site, class: said, unit, scanMs, deadband, heartbeatMs, resolution, modulus, retired } = readProperties(metric.properties)
+  const {
+    site,
+    class: said,
+    unit,
+    scanMs,
+    deadband,
+    heartbeatMs,
+    resolution,
+    modulus,
+    retired,
+  } = readProperties(metric.properties)
   const { tag, retyped } = tagOfMetric(placeOf(edgeId, device, site), name)
   return {
     tag,
@@ -105,7 +115,10 @@ function tagSource(
 
 /** Names that are never tags, and never have an alias. */
 export const isControl = (name: string): boolean =>
-  name === metricNames.bdSeq || name.startsWith('Node Control/') || name.startsWith('Delivery/') || name.startsWith('Properties/')
+  name === metricNames.bdSeq ||
+  name.startsWith('Node Control/') ||
+  name.startsWith('Delivery/') ||
+  name.startsWith('Properties/')
 
 /** A metric as a reading of its tag. What is no value of the declared type is bad, with the reason. */
 export function toReading(source: TagSource, metric: Metric, otherwiseAt: number): Reading {
@@ -125,17 +138,17 @@ export function toReading(source: TagSource, metric: Metric, otherwiseAt: number
 
 /** A text of at most 256 characters that is not empty. */
 export function textOf(metric: Metric | undefined): string | null {
-  const value = valueOf(metric, 'String')
+  const value = metricValue(metric, 'String')
   return typeof value === 'string' && value !== '' && value.length <= longestText ? value : null
 }
 
 /** A whole number from 0 to 2^53 − 1. */
 export function countOf(metric: Metric | undefined): number | null {
-  const value = valueOf(metric, 'Int64')
+  const value = metricValue(metric, 'Int64')
   return typeof value === 'bigint' && value >= 0n && value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : null
 }
 
-function valueOf(metric: Metric | undefined, type: SparkplugType): Value | null {
+function metricValue(metric: Metric | undefined, type: SparkplugType): Value | null {
   if (!metric) return null
   const value = typedValue(metric, type)
   return value === undefined || typeof value === 'object' ? null : value

@@ -30,7 +30,8 @@ export class BoundedLog {
       state.lines = 0
       state.silenced = 0
     }
-    if (++state.lines <= linesPerWindow) this.#log.warn({ kind, place: printable(place), what: printable(what) }, 'a message was refused')
+    if (++state.lines <= linesPerWindow)
+      this.#log.warn({ kind, place: printable(place), what: printable(what) }, 'a message was refused')
     else state.silenced++
   }
 }

@@ -12,10 +12,17 @@ export function readLoss(metric: Metric): DeclaredLoss | null {
   const json = readObject(metric)
   if (!json) return null
   const { from, to, firstMs, lastMs } = json
-  const name = deliveryClasses.find(known => known === json['class'])
-  const reason = lossReasons.find(known => known === json['reason'])
+  const name = deliveryClasses.find(known => known === json.class)
+  const reason = lossReasons.find(known => known === json.reason)
   if (!name || !reason || !isCount(from) || !isCount(to) || from >= to) return null
-  return { class: name, from, to, firstMs: isTime(firstMs) ? firstMs : null, lastMs: isTime(lastMs) ? lastMs : null, reason }
+  return {
+    class: name,
+    from,
+    to,
+    firstMs: isTime(firstMs) ? firstMs : null,
+    lastMs: isTime(lastMs) ? lastMs : null,
+    reason,
+  }
 }
 
 /** `Properties/Diagnostics`, or null if it is none. Never throws. */
@@ -23,11 +30,11 @@ export function readDiagnosis(metric: Metric): DeviceDiagnosis | null {
   const json = readObject(metric)
   if (!json) return null
   const { address, since, nextTryAt } = json
-  const state = states.find(known => known === json['state'])
+  const state = states.find(known => known === json.state)
   if (typeof address !== 'string' || !state || !isTime(since)) return null
-  const lastRequest = readExchange(json['lastRequest'])
-  const lastAnswer = readExchange(json['lastAnswer'])
-  const lastError = readExchange(json['lastError'])
+  const lastRequest = readExchange(json.lastRequest)
+  const lastAnswer = readExchange(json.lastAnswer)
+  const lastError = readExchange(json.lastError)
   return {
     address,
     state,
@@ -36,7 +43,7 @@ export function readDiagnosis(metric: Metric): DeviceDiagnosis | null {
     lastAnswer: lastAnswer && { at: lastAnswer.at, hex: lastAnswer.hex },
     lastError: lastError && { at: lastError.at, reason: lastError.reason as never, text: lastError.text },
     nextTryAt: isTime(nextTryAt) ? nextTryAt : null,
-    counters: readCounters(json['counters']),
+    counters: readCounters(json.counters),
   }
 }
 
@@ -49,9 +56,9 @@ interface Exchange {
 }
 
 function readExchange(json: unknown): Exchange | null {
-  if (!isObject(json) || !isTime(json['at'])) return null
+  if (!isObject(json) || !isTime(json.at)) return null
   const text = (key: string) => (typeof json[key] === 'string' ? json[key] : '')
-  return { at: json['at'], what: text('what'), hex: text('hex'), reason: text('reason'), text: text('text') }
+  return { at: json.at, what: text('what'), hex: text('hex'), reason: text('reason'), text: text('text') }
 }
 
 function readCounters(json: unknown): Record<string, number> {

@@ -54,7 +54,7 @@ export interface HostStatus {
 
 /** Nodes that nobody registered and that are shown all the same; more are only counted. */
 const maxUnknown = 1_000
-const maxIdLength = 128
+const longestTopic = 400
 const limitsMs = 10_000
 const sweepMs = 1_000
 /** Things that fall due within this time are done together. */
@@ -161,27 +161,32 @@ export class Host {
     const { counters } = context
     counters.messages++
     try {
-      const parsed = parseTopic(topic)
-      if (!parsed) return this.#stray(topic, 'not a topic of Sparkplug B')
-      if (parsed.kind === 'state') {
-        if (topic === this.#stateTopic) this.#heardState(payload, flags.retain)
-        return
-      }
-      if (!this.#takesIn || parsed.verb === 'NCMD' || parsed.verb === 'DCMD') return
-      if (flags.retain) return this.#stray(topic, 'retained, so nobody knows how old it is')
-      const { group, edge: id, verb } = parsed
-      const device = parsed.kind === 'device' ? parsed.device : null
-      if (!this.#groups.has(group)) return this.#stray(topic, 'another group')
-      if (topic.length > 3 * maxIdLength) return this.#stray(topic, 'too long')
-      const decoded = decodePayload(payload)
-      const intake = this.#intake(group, id)
-      if (!intake) return this.#stray(topic, 'too many unknown edges')
-      this.#deliver(intake, verb, device, decoded)
+      const stray = this.#take(topic, payload, flags.retain)
+      if (stray === null) return
+      counters.strayMessages++
+      bounded.note('stray', topic, stray)
     } catch (error) {
       counters.malformed++
       bounded.note('malformed', topic, error instanceof Error ? error.message : String(error))
       if (!(error instanceof PenstockError)) this.#options.log.error({ err: error }, 'a message could not be handled')
     }
+  }
+
+  /** Why the message is none of ours; null: it is. */
+  #take(topic: string, payload: Uint8Array, retained: boolean): string | null {
+    const parsed = parseTopic(topic)
+    if (!parsed) return 'not a topic of Sparkplug B'
+    if (parsed.kind === 'state') return topic === this.#stateTopic ? this.#heardState(payload, retained) : null
+    const { group, edge: id, verb } = parsed
+    if (!this.#takesIn || verb === 'NCMD' || verb === 'DCMD') return null
+    if (retained) return 'retained, so nobody knows how old it is'
+    if (!this.#groups.has(group)) return 'another group'
+    if (topic.length > longestTopic) return 'too long'
+    const decoded = decodePayload(payload)
+    const intake = this.#intake(group, id)
+    if (!intake) return 'too many unknown edges'
+    this.#deliver(intake, verb, parsed.kind === 'device' ? parsed.device : null, decoded)
+    return null
   }
 
   #deliver(intake: EdgeIntake, verb: EdgeVerb, device: string | null, payload: Payload): void {
@@ -191,11 +196,6 @@ export class Host {
     this.#serve(intake, at)
     if (verb === 'NBIRTH') this.#sendLimits(intake, at)
     this.#wake(this.#dueAt(intake))
-  }
-
-  #stray(topic: string, what: string): void {
-    this.#options.context.counters.strayMessages++
-    this.#options.bounded.note('stray', topic, what)
   }
 
   #intake(group: string, id: string): EdgeIntake | null {
@@ -219,7 +219,12 @@ export class Host {
     this.#timestamp = identity.issued(hostId).at(-1) ?? clock.now()
     this.#ownState.connected(this.#timestamp, identity.issued(hostId))
     const will = { topic: this.#stateTopic, payload: this.#state(false), qos: 1, retain: true } as const
-    const link = await connect({ clientId: `${hostId}-${identity.ledger.slice(0, 8)}`, will, onMessage: this.message, signal })
+    const link = await connect({
+      clientId: `${hostId}-${identity.ledger.slice(0, 8)}`,
+      will,
+      onMessage: this.message,
+      signal,
+    })
     this.#link = link
     context.counters.connections++
     try {
@@ -275,16 +280,19 @@ export class Host {
     await this.#supervisor?.close()
   }
 
-  #heardState(payload: Uint8Array, retained: boolean): void {
+  #heardState(payload: Uint8Array, retained: boolean): string | null {
     const state = parseState(payload)
     const link = this.#link
-    if (!state) return this.#stray(this.#stateTopic, 'not a STATE')
-    if (!link || this.#stopping) return
+    if (!state) return 'not a STATE'
+    if (!link || this.#stopping) return null
     const contested = this.#ownState.isContested
     const answer = this.#ownState.heard(state, retained, this.#options.ticker.now())
     if (answer === 'reconnect') {
       this.#atLeast = state.timestamp + 1
-      this.#options.log.warn({ ...state, own: this.#timestamp }, 'STATE carries a later time than ours; connecting again with a larger one')
+      this.#options.log.warn(
+        { ...state, own: this.#timestamp },
+        'STATE carries a later time than ours; connecting again with a larger one',
+      )
       void link.close()
     } else if (answer === 'republish' && this.#online) {
       this.#publishState(link)
@@ -292,9 +300,14 @@ export class Host {
     if (this.#ownState.isContested !== contested) {
       const { hostId, log } = this.#options
       if (contested) log.info({ hostId }, 'the other gateway under this host id is gone')
-      else log.error({ hostId, timestamp: state.timestamp }, 'another gateway runs under this host id; nothing is confirmed until it is stopped')
+      else
+        log.error(
+          { hostId, timestamp: state.timestamp },
+          'another gateway runs under this host id; nothing is confirmed until it is stopped',
+        )
     }
     this.#schedule()
+    return null
   }
 
   #publishState(link: Link): void {

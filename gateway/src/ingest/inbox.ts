@@ -212,7 +212,9 @@ export class Inbox implements InboxWriter {
 
   async #close(): Promise<void> {
     await this.#syncing
-    await this.commit().catch(error => this.#options.log.error({ err: error }, 'the end of the inbox was not committed'))
+    await this.commit().catch(error =>
+      this.#options.log.error({ err: error }, 'the end of the inbox was not committed'),
+    )
     this.#cancelTimer?.()
     if (this.#durable.durableEnd === this.#durable.end) {
       await this.#writeSnapshot({ position: this.#durable.end, state: this.positions.serialise(true) })
@@ -321,7 +323,10 @@ export class Inbox implements InboxWriter {
     if (this.#state === 'failing') return
     const full = free < this.#reserveBytes || this.#durable.bytes >= maxBytes
     if (full && this.#state === 'ok') {
-      log.error({ freeBytes: free, inboxBytes: this.#durable.bytes, maxBytes }, 'no room in the inbox; nothing is confirmed')
+      log.error(
+        { freeBytes: free, inboxBytes: this.#durable.bytes, maxBytes },
+        'no room in the inbox; nothing is confirmed',
+      )
     } else if (!full && this.#state === 'full') log.info('there is room in the inbox again')
     this.#state = full ? 'full' : 'ok'
     if (full) this.#schedule(retryMs)

@@ -98,7 +98,7 @@ export class Ingest {
   static async open(options: IngestOptions): Promise<Ingest> {
     const { config, files, ticker, log, registry, consumers, live, limits, onLive = () => {}, rules = {} } = options
     const identity = await Identity.open(config.folder, files, options.newLedger)
-    const atLeast = Math.max(0, ...consumers.map(({ cursor }) => cursor))
+    const atLeast = Math.max(0, ...consumers.map(({ cursor, reach }) => reach ?? cursor))
     const inbox = await Inbox.open({ ...config, folder: `${config.folder}/inbox`, files, ticker, log, atLeast })
     const runner = new ConsumerRunner({ inbox, consumers, ticker, log })
     await runner.start()
@@ -150,7 +150,8 @@ export class Ingest {
     const intake = this.#host.edge(edge)
     if (!intake) throw new PenstockError('edge-unknown', { edge })
     const seen = intake.view().hardwareId
-    if (hardwareId !== undefined && hardwareId !== seen) throw new PenstockError('edge-changed', { edge, hardwareId: seen })
+    if (hardwareId !== undefined && hardwareId !== seen)
+      throw new PenstockError('edge-changed', { edge, hardwareId: seen })
     this.#inbox.append({ kind: 'edge', edge, event: 'adopted', device: null, tags: [], at: this.#options.clock.now() })
     await this.#inbox.commit()
     intake.adopt({ now: this.#options.clock.now(), tick: this.#options.ticker.now() })

@@ -1,7 +1,11 @@
 import { isId, tagOf } from '@penstock/core/tag.ts'
 
 /** Where a device of an edge belongs: `site:device` as our edges say it, else the property `site` of a birth, else the edge itself. */
-export function placeOf(edgeId: string, sparkplugDevice: string | null, siteProperty: string | null): { site: string; device: string } {
+export function placeOf(
+  edgeId: string,
+  sparkplugDevice: string | null,
+  siteProperty: string | null,
+): { site: string; device: string } {
   const text = sparkplugDevice ?? 'node'
   const colon = text.indexOf(':')
   const site = colon > 0 ? text.slice(0, colon) : (siteProperty ?? edgeId)
@@ -9,7 +13,10 @@ export function placeOf(edgeId: string, sparkplugDevice: string | null, siteProp
 }
 
 /** The tag of a metric. A retyped tag `name~r1` is the same tag with the type that it had before. */
-export function tagOfMetric(place: { site: string; device: string }, metric: string): { tag: string; retyped: boolean } {
+export function tagOfMetric(
+  place: { site: string; device: string },
+  metric: string,
+): { tag: string; retyped: boolean } {
   const retyped = /~r\d{1,4}$/.exec(metric)
   const name = retyped ? metric.slice(0, retyped.index) : metric
   return { tag: tagOf(place.site, place.device, asId(name)), retyped: retyped !== null }

@@ -1,6 +1,6 @@
 import { type DeliveryClass, deliveryClasses } from '@penstock/core/reading.ts'
-import type { StoredEntry } from './record-codec.ts'
 import type { EdgeEntry, EdgeKey } from './record.ts'
+import type { StoredEntry } from './record-codec.ts'
 
 /** How far one class of one epoch has come. */
 export interface ClassPosition {

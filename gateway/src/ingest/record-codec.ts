@@ -1,4 +1,12 @@
-import { type DataType, dataTypes, deliveryClasses, type Quality, qualities, type Reading, type Reason } from '@penstock/core/reading.ts'
+import {
+  type DataType,
+  dataTypes,
+  deliveryClasses,
+  type Quality,
+  qualities,
+  type Reading,
+  type Reason,
+} from '@penstock/core/reading.ts'
 import type { Dictionary, LogRecord } from '@penstock/core/runtime/durable-log.ts'
 import { ByteReader, ByteWriter } from './bytes.ts'
 import type { BatchEntry, InboxEntry, LiveEntry, LossEntry } from './record.ts'

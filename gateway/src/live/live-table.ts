@@ -85,7 +85,10 @@ export class LiveTable {
     slot.declaration = declaration
     slot.edge = edge
     slot.device = device
-    slot.staleMs = scanMs === null && heartbeatMs === null ? Number.POSITIVE_INFINITY : missedReports * Math.max(scanMs ?? 0, heartbeatMs ?? 0)
+    slot.staleMs =
+      scanMs === null && heartbeatMs === null
+        ? Number.POSITIVE_INFINITY
+        : missedReports * Math.max(scanMs ?? 0, heartbeatMs ?? 0)
     this.#touch(slot)
     return true
   }
