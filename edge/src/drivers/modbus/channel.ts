@@ -7,6 +7,7 @@ import type { DriverChannel, DriverDeps, DriverDevice } from '../driver.ts'
 import { type Failure, type ModbusClient, openModbusClient, type Stray } from './client.ts'
 import { describeException } from './diagnosis.ts'
 import { openJobs } from './jobs.ts'
+import { headerBytes, writeRegistersCode } from './frame.ts'
 import type { Request, Wire } from './request.ts'
 import { reasonOf } from './scan.ts'
 import { type Job, Unit } from './unit.ts'
@@ -156,7 +157,8 @@ export class ModbusChannel implements DriverChannel, Wire {
   answered(request: Request, data: Buffer, from: number): void {
     const { unit } = request
     this.#silence = 0
-    unit.diagnosis.answered(data, from, from + request.answerBytes, this.#deps.clock.now())
+    const end = request.functionCode === writeRegistersCode ? from + 3 : from + request.answerBytes
+    unit.diagnosis.answered(data, from - headerBytes - 2, end, this.#deps.clock.now())
     this.#unitAlive(unit)
   }
 
@@ -170,7 +172,7 @@ export class ModbusChannel implements DriverChannel, Wire {
     }
     if (failure.kind === 'exception') {
       this.#silence = 0
-      unit.diagnosis.counters.exceptions++
+      unit.diagnosis.refused(failure.code, now)
       const where =
         request.count === 1
           ? `register ${request.start}`

@@ -1,6 +1,6 @@
 import type { DeviceDiagnosis } from '@penstock/core/diagnosis.ts'
 import type { Reason } from '@penstock/core/reading.ts'
-import { exceptionNames } from './frame.ts'
+import { exceptionNames, headerBytes } from './frame.ts'
 
 const longestAnswer = 260
 
@@ -60,11 +60,23 @@ export class UnitDiagnosis {
     this.#requestBytes = frame.copy(this.#request)
   }
 
-  /** `data`: the bytes behind the MBAP header and function code. */
-  answered(data: Buffer, from: number, to: number, now: number): void {
+  /** A right answer, a whole frame. */
+  answered(bytes: Buffer, from: number, to: number, now: number): void {
     this.counters.answers++
     this.#answerAt = now
-    this.#answerBytes = data.copy(this.#answer, 0, from, Math.min(to, from + longestAnswer))
+    this.#answerBytes = bytes.copy(this.#answer, 0, from, to)
+  }
+
+  /** An exception: its frame follows from the request's. */
+  refused(code: number, now: number): void {
+    this.counters.answers++
+    this.counters.exceptions++
+    this.#answerAt = now
+    this.#answerBytes = headerBytes + 2
+    this.#request.copy(this.#answer, 0, 0, headerBytes)
+    this.#answer.writeUInt16BE(3, 4)
+    this.#answer[headerBytes] = (this.#request[headerBytes] ?? 0) | 0x80
+    this.#answer[headerBytes + 1] = code
   }
 
   failed(reason: Reason, text: string, now: number): void {
