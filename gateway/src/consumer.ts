@@ -8,6 +8,8 @@ export interface Consumer {
   readonly name: string
   /** next inbox position to apply; everything below has taken effect durably */
   readonly cursor: number
+  /** one past the newest position that has left a durable effect, where that may lie beyond `cursor`; an inbox that was put back numbers on from here */
+  readonly reach?: number
   /** Applies records in order and may hold effects back in memory; `cursor` tells what is durable. Called by one caller at a time. */
   apply(records: readonly InboxRecord[]): Promise<void>
   /** Makes everything applied durable (at stop, and when the inbox wants to drop segments). */

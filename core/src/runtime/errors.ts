@@ -92,11 +92,6 @@ export const errorTable = {
     retryable: false,
     http: 409,
   },
-  'hardware-differs': {
-    message: 'the edge {edge} runs on the box {found}, not on {expected}; look again before adopting it',
-    retryable: false,
-    http: 409,
-  },
   'inhibit-too-long': {
     message: 'an inhibit must end within {hours} hours and lie in the future',
     retryable: false,

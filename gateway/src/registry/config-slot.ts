@@ -48,6 +48,7 @@ export class ConfigSlot<T> {
   #hash: string
   #since: number
   #problem: string | null
+  #isApplied = true
 
   private constructor(options: SlotOptions<T>, value: T, hash: string, since: number, problem: string | null) {
     this.#options = options
@@ -61,10 +62,7 @@ export class ConfigSlot<T> {
    * Reads the files for the first time. If they are broken, `before` (what was in effect when the gateway last ran) stays.
    * @throws PenstockError `config-invalid` | `config-missing` if there is nothing from before
    */
-  static async open<T>(
-    options: SlotOptions<T>,
-    before: { value: T; hash: string; since: number } | null,
-  ): Promise<ConfigSlot<T>> {
+  static open<T>(options: SlotOptions<T>, before: { value: T; hash: string; since: number } | null): ConfigSlot<T> {
     let value: T
     try {
       value = options.load()
@@ -72,10 +70,18 @@ export class ConfigSlot<T> {
       if (!isConfigProblem(error) || !before) throw error
       return new ConfigSlot(options, before.value, before.hash, before.since, error.message)
     }
-    const { content, hash } = contentOf(value)
-    if (before?.hash === hash) return new ConfigSlot(options, value, hash, before.since, null)
-    await options.apply(value, hash, content)
-    return new ConfigSlot(options, value, hash, options.now(), null)
+    const { hash } = contentOf(value)
+    const slot = new ConfigSlot(options, value, hash, before?.hash === hash ? before.since : options.now(), null)
+    slot.#isApplied = before?.hash === hash
+    return slot
+  }
+
+  /** Makes what was read at the start take effect, if it is not what was in effect before. */
+  async publish(): Promise<void> {
+    if (this.#isApplied) return
+    const { content, hash } = contentOf(this.#value)
+    await this.#options.apply(this.#value, hash, content)
+    this.#isApplied = true
   }
 
   get value(): T {

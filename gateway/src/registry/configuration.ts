@@ -1,5 +1,6 @@
 import { loadRuleFile, type RuleFile } from '@penstock/core/alarms/rule-file.ts'
 import type { Clock, Ticker } from '@penstock/core/runtime/clock.ts'
+import { PenstockError } from '@penstock/core/runtime/errors.ts'
 import type { Logger } from '@penstock/core/runtime/log.ts'
 import type { GatewayFile } from '../config/gateway-file.ts'
 import { loadRegistryFile, type RegistryFile } from '../config/registry-file.ts'
@@ -15,7 +16,6 @@ import { watchFiles } from './watch.ts'
 export interface ConfigurationOptions {
   readonly file: Pick<GatewayFile, 'registry' | 'rules' | 'users'>
   readonly store: Store
-  readonly inbox: InboxWriter
   readonly clock: Clock
   readonly ticker: Ticker
   readonly log: Logger
@@ -31,6 +31,7 @@ export class Configuration implements EdgeRegistry {
   readonly #rules: ConfigSlot<RuleFile[]>
   readonly #users: ConfigSlot<UsersFile>
   readonly #listeners = new Set<(results: readonly ReloadResult[]) => void>()
+  #inbox: InboxWriter | null = null
   #names: Names
   #stopWatching: () => void = () => undefined
   #reloading: Promise<readonly ReloadResult[]> = Promise.resolve([])
@@ -48,59 +49,60 @@ export class Configuration implements EdgeRegistry {
     this.#names = new Names(registry.value)
   }
 
-  /** @throws PenstockError `config-invalid` | `config-missing` if a file is broken and nothing from an earlier run can stand in */
+  /**
+   * Reads the files; nothing takes effect before `publish`.
+   * @throws PenstockError `config-invalid` | `config-missing` if a file is broken and nothing from an earlier run can stand in
+   */
   static async open(options: ConfigurationOptions): Promise<Configuration> {
-    const { file, store, inbox, clock } = options
+    const { file, store, clock } = options
     const now = () => clock.now()
-    const durable =
-      <T>(what: 'registry' | 'rules') =>
-      async (_: T, hash: string, content: string) => {
-        inbox.append({ kind: 'config', what, hash, content, at: clock.now() })
-        await inbox.commit()
-        await store.setConfig(what, { hash, content, since: clock.now() })
-      }
+    let opened: Configuration | null = null
+    const durable = (what: 'registry' | 'rules') => (_: unknown, hash: string, content: string) =>
+      opened === null ? Promise.resolve() : opened.#append(what, hash, content)
     const before = async <T>(what: ConfigName) => {
       const stored = await store.config(what)
       return stored && { value: JSON.parse(stored.content) as T, hash: stored.hash, since: stored.since }
     }
-    const registry = await ConfigSlot.open(
+    const registry = ConfigSlot.open<RegistryFile>(
       {
         what: 'registry',
         files: [file.registry],
         load: () => loadRegistryFile(file.registry),
-        apply: durable<RegistryFile>('registry'),
+        apply: durable('registry'),
         now,
       },
-      await before<RegistryFile>('registry'),
+      await before('registry'),
     )
-    const rules = await ConfigSlot.open(
+    const rules = ConfigSlot.open<RuleFile[]>(
       {
         what: 'rules',
         files: file.rules,
         load: () => file.rules.map(path => loadRuleFile(path).file),
-        apply: durable<RuleFile[]>('rules'),
+        apply: durable('rules'),
         now,
       },
-      await before<RuleFile[]>('rules'),
+      await before('rules'),
     )
-    const users = await ConfigSlot.open<UsersFile>(
+    const users = ConfigSlot.open<UsersFile>(
       { what: 'users', files: [file.users], load: () => loadUsersFile(file.users), apply: async () => undefined, now },
       // Readings are taken in although nobody can sign in; the problem is shown, and a mended file is read at once.
       { value: { users: [], tokens: [] }, hash: '', since: clock.now() },
     )
-    const configuration = new Configuration(options, registry, rules, users)
-    configuration.#stopWatching = watchFiles(
-      [file.registry, ...file.rules, file.users],
-      options.ticker,
-      options.log,
-      () => {
-        configuration.reload().catch(error => options.log.error({ err: error }, 'reloading failed'))
-      },
-    )
-    for (const { what, problem } of configuration.status) {
+    opened = new Configuration(options, registry, rules, users)
+    for (const { what, problem } of opened.status) {
       if (problem !== null) options.log.error({ what, problem }, 'the file is broken; what was in effect before stays')
     }
-    return configuration
+    return opened
+  }
+
+  /** From now on changes take effect through the inbox: first what was changed while the gateway did not run; files are watched. */
+  async publish(inbox: InboxWriter): Promise<void> {
+    const { file, ticker, log } = this.#options
+    this.#inbox = inbox
+    for (const slot of [this.#registry, this.#rules, this.#users]) await slot.publish()
+    this.#stopWatching = watchFiles([file.registry, ...file.rules, file.users], ticker, log, () => {
+      this.reload().catch(error => log.error({ err: error }, 'reloading failed'))
+    })
   }
 
   get names(): Names {
@@ -150,6 +152,14 @@ export class Configuration implements EdgeRegistry {
     this.#stopWatching()
     this.#listeners.clear()
     await this.#reloading.catch(() => undefined)
+  }
+
+  async #append(what: 'registry' | 'rules', hash: string, content: string): Promise<void> {
+    if (!this.#inbox) throw new PenstockError('not-ready', { what: 'the inbox' })
+    const at = this.#options.clock.now()
+    this.#inbox.append({ kind: 'config', what, hash, content, at })
+    await this.#inbox.commit()
+    await this.#options.store.setConfig(what, { hash, content, since: at })
   }
 
   async #reload(): Promise<readonly ReloadResult[]> {

@@ -3,8 +3,6 @@ import type { Migration } from 'kysely/migration'
 
 /** Tables of the store. Times are ms UTC. */
 export interface Tables {
-  /** single values: the ledger id, the version of the schema is Kysely's matter */
-  setting: { name: string; value: string }
   /** which box may use the name of an edge */
   hardware: { edge: string; hardware_id: string; bound_at: number }
   /** who took which box into service */
@@ -19,11 +17,6 @@ export interface Tables {
 export const migrations: Readonly<Record<string, Migration>> = {
   '0001-begin': {
     async up(db: Kysely<unknown>) {
-      await db.schema
-        .createTable('setting')
-        .addColumn('name', 'text', column => column.primaryKey())
-        .addColumn('value', 'text', column => column.notNull())
-        .execute()
       await db.schema
         .createTable('hardware')
         .addColumn('edge', 'text', column => column.primaryKey())

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { PenstockError } from '@penstock/core/runtime/errors.ts'
 import Database from 'better-sqlite3'
 import { Kysely, SqliteDialect } from 'kysely'
@@ -30,14 +29,12 @@ export interface Adoption {
 export class Store {
   readonly #sqlite: Database.Database
   readonly #db: Kysely<Tables>
-  readonly #ledger: string
   readonly #hardware: Map<string, string>
   #closed = false
 
-  private constructor(sqlite: Database.Database, db: Kysely<Tables>, ledger: string, hardware: Map<string, string>) {
+  private constructor(sqlite: Database.Database, db: Kysely<Tables>, hardware: Map<string, string>) {
     this.#sqlite = sqlite
     this.#db = db
-    this.#ledger = ledger
     this.#hardware = hardware
   }
 
@@ -50,18 +47,12 @@ export class Store {
     const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: sqlite }) })
     try {
       await migrate(db, path)
-      const ledger = await ledgerOf(db)
       const rows = await db.selectFrom('hardware').select(['edge', 'hardware_id']).execute()
-      return new Store(sqlite, db, ledger, new Map(rows.map(row => [row.edge, row.hardware_id])))
+      return new Store(sqlite, db, new Map(rows.map(row => [row.edge, row.hardware_id])))
     } catch (error) {
       await db.destroy()
       throw error
     }
-  }
-
-  /** Identity of this installation, made with the store; the edges pin it and confirm to no other (delivery protocol, G1). */
-  get ledger(): string {
-    return this.#ledger
   }
 
   boundHardware(edge: string): string | null {
@@ -156,14 +147,4 @@ async function appliedMigrations(db: Kysely<Tables>): Promise<number> {
     .select(({ fn }) => fn.countAll<number>().as('count'))
     .executeTakeFirstOrThrow()
   return count
-}
-
-async function ledgerOf(db: Kysely<Tables>): Promise<string> {
-  await db
-    .insertInto('setting')
-    .values({ name: 'ledger', value: randomUUID() })
-    .onConflict(conflict => conflict.column('name').doNothing())
-    .execute()
-  const row = await db.selectFrom('setting').select('value').where('name', '=', 'ledger').executeTakeFirstOrThrow()
-  return row.value
 }

@@ -46,15 +46,15 @@ async function open(ticker = time as ManualTime | typeof systemTicker): Promise<
   configuration = await Configuration.open({
     file: { registry: join(folder, 'registry.yaml'), rules: [], users: join(folder, 'users.yaml') },
     store,
-    inbox: {
-      append: entry => entries.push(entry) - 1,
-      commit: async () => {
-        commits++
-      },
-    },
     clock: time,
     ticker,
     log: silentLogger,
+  })
+  await configuration.publish({
+    append: entry => entries.push(entry) - 1,
+    commit: async () => {
+      commits++
+    },
   })
   return configuration
 }

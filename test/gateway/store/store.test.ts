@@ -24,13 +24,6 @@ const reopen = async () => {
 }
 
 describe('store', () => {
-  it('makes a ledger id once and keeps it', async () => {
-    const { ledger } = store
-    expect(ledger).toMatch(/^[0-9a-f-]{36}$/)
-    await reopen()
-    expect(store.ledger).toBe(ledger)
-  })
-
   it('keeps which box is bound to an edge, and a later binding replaces it', async () => {
     expect(store.boundHardware('320706/e01')).toBeNull()
     store.bindHardware('320706/e01', 'box-1', 1)

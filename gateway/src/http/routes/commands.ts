@@ -121,13 +121,6 @@ async function adopt(parts: HttpParts, edge: string, hardwareId: string | null, 
   const found = find()
   if (!found) throw new PenstockError('not-found', { what: 'edge', id: edge })
   if (!done) {
-    if (found.hardwareId !== hardwareId) {
-      throw new PenstockError('hardware-differs', {
-        edge,
-        found: found.hardwareId ?? 'unknown',
-        expected: hardwareId ?? 'unknown',
-      })
-    }
     await parts.edges.adopt(edge, hardwareId)
     await parts.store.addAdoption({ commandId, edge, hardwareId, actor: actor.id, at: parts.clock.now() })
     parts.log.info({ edge, hardwareId, actor: actor.id }, 'edge adopted')

@@ -43,6 +43,7 @@ export function edgeBodies(parts: Pick<HttpParts, 'configuration' | 'edges' | 'c
       online: false,
       registered: true,
       hardwareId: null,
+      software: null,
       epoch: null,
       since: 0,
       skewMs: null,
