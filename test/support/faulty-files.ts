@@ -142,6 +142,7 @@ export class FaultyFiles implements FileLayer {
   #diskNames = new Map<string, Inode>()
   #changes: NameChange[] = []
   #faults: Fault[] = []
+  #bad: (Range & { readonly path: string })[] = []
   #power = 0
   #operationsLeft = Number.POSITIVE_INFINITY
   #openFiles = 0
@@ -215,6 +216,7 @@ export class FaultyFiles implements FileLayer {
       inode.sync()
     }
     this.#diskNames = new Map(this.#names)
+    this.#bad = []
     this.#restart()
   }
 
@@ -225,6 +227,11 @@ export class FaultyFiles implements FileLayer {
     change(inode.cache.subarray(0, inode.size))
     inode.cleanTo = 0
     inode.sync()
+  }
+
+  /** Bytes [start, end) of the file lie on bad sectors: reading any of them fails with EIO, until the disk is restored. */
+  spoil(file: string, start: number, end: number): void {
+    this.#bad.push({ path: file, start, end })
   }
 
   async list(folder: string): Promise<string[]> {
@@ -344,6 +351,9 @@ export class FaultyFiles implements FileLayer {
       },
       read: async (offset, length) => {
         step('read')
+        if (this.#bad.some(({ path: at, start, end }) => at === file && start < offset + length && end > offset)) {
+          throw diskError(file, systemError('EIO'))
+        }
         return Uint8Array.from(
           inode.cache.subarray(Math.min(offset, inode.size), Math.min(offset + length, inode.size)),
         )

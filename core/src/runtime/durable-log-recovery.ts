@@ -177,6 +177,9 @@ async function readTails(options: RecoveryOptions, found: readonly Found[]): Pro
   for (const segment of found.toReversed()) {
     const content = await withFile(options.files, segment.path, file => readAround(file, 0, segment.size))
     const scan = scanLastSegment(content, segment.header.first)
+    // Whoever carries takes the dictionary along. With another one this segment is complete in itself, whatever its header was.
+    const [later] = tails
+    if (later && !sameBeginning(scan.entries, later.scan.entries)) break
     for (const { offset, what } of scan.damages) options.onDamage({ segment: segment.name, offset, what })
     tails.unshift({ found: segment, scan })
     const { carried, carriedEnd } = segment.header
@@ -184,6 +187,9 @@ async function readTails(options: RecoveryOptions, found: readonly Found[]): Pro
   }
   return tails
 }
+
+const sameBeginning = (a: readonly string[], b: readonly string[]): boolean =>
+  a.every((entry, id) => id >= b.length || b[id] === entry)
 
 function carryFrom({ found, scan }: Tail, chain: boolean, mergeBytes: number): Carried | null {
   const { entries } = scan

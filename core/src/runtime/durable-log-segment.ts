@@ -50,8 +50,11 @@ export async function readAround(file: OpenFile, offset: number, length: number)
     const answers = await Promise.all(probes.map(place => attempt(() => file.read(place, pageBytes))))
     if (!answers.includes(true)) throw error
     const bytes = Buffer.alloc(Math.max(0, Math.min(length, size - offset)))
-    for (let at = 0; at < bytes.length; at += pageBytes) {
-      await attempt(async () => bytes.set(await file.read(offset + at, Math.min(pageBytes, bytes.length - at)), at))
+    for (let at = 0; at < bytes.length; ) {
+      const next = Math.min(bytes.length, at + pageBytes - ((offset + at) % pageBytes))
+      const start = at
+      await attempt(async () => bytes.set(await file.read(offset + start, next - start), start))
+      at = next
     }
     return bytes
   }

@@ -14,7 +14,7 @@ type Step =
   | { readonly do: 'skip'; readonly by: number }
   | {
       readonly do: 'fail'
-      readonly operation: 'append' | 'sync' | 'open' | 'syncFolder' | 'remove'
+      readonly operation: 'append' | 'sync' | 'open' | 'syncFolder' | 'remove' | 'truncate'
       readonly count: number
     }
   | { readonly do: 'full'; readonly free: number }
@@ -53,6 +53,7 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
         'open' as const,
         'syncFolder' as const,
         'remove' as const,
+        'truncate' as const,
       ),
       count: fc.integer({ min: 1, max: 3 }),
     }),
@@ -150,7 +151,9 @@ class World {
     this.#heal()
     await log.sync()
     expect(log.durableEnd).toBe(log.end)
-    expect((await this.#everything(log)).length).toBeGreaterThanOrEqual(this.#countFrom(Math.max(log.first, this.#kept)))
+    expect((await this.#everything(log)).length).toBeGreaterThanOrEqual(
+      this.#countFrom(Math.max(log.first, this.#kept)),
+    )
     expect(await log.verify()).toBeNull()
     await log.close()
     expect(this.#files.openFiles).toBe(0)
@@ -197,7 +200,12 @@ class World {
   async #trim(log: DurableLog, before: number): Promise<void> {
     try {
       await log.trim(before)
-      expect(log.segments().slice(0, -1).filter(({ end }) => end <= before)).toEqual([])
+      expect(
+        log
+          .segments()
+          .slice(0, -1)
+          .filter(({ end }) => end <= before),
+      ).toEqual([])
     } catch (error) {
       // A removal may fail: then the segment stays.
       expect(error).toBeInstanceOf(PenstockError)
