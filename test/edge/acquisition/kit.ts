@@ -83,3 +83,20 @@ export function open(
 ): Promise<Acquisition> {
   return openAcquisition(site, { log: silentLogger, logbook: noLogbook, random: () => 0.5, ...deps })
 }
+
+/**
+ * Waits until every request to a device that answers is answered. Requests are counted when they are sent, and what follows
+ * an answer is sent at once: so nothing is on its way when the counters agree. `silent`: devices that never answer.
+ */
+export async function quiet(acquisition: Acquisition, silent: readonly string[] = []): Promise<void> {
+  const agree = (): boolean =>
+    acquisition.devices.every(({ site, device }) => {
+      const id = `${site}:${device}`
+      const { requests = 0, answers = 0, timeouts = 0 } = acquisition.diagnosis(id).counters
+      return silent.includes(id) || requests === answers + timeouts
+    })
+  for (let agreed = 0; agreed < 2; ) {
+    await new Promise<void>(resolve => setImmediate(resolve))
+    agreed = agree() ? agreed + 1 : 0
+  }
+}
