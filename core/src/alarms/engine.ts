@@ -4,7 +4,7 @@ import { TagColumns } from './columns.ts'
 import { alarmId, type CompiledRule, compileRules, defaultMaxInhibitMs } from './compile.ts'
 import { evaluate, numberOf } from './evaluate.ts'
 import { type Inhibit, Inhibits } from './inhibits.ts'
-import type { CommandAnswer, EngineInput, Lane } from './input.ts'
+import { type CommandAnswer, commandKey, type EngineCommand, type EngineInput, type Lane } from './input.ts'
 import { type Instance, nextDelay, quietZone, type RecordInstance } from './instance.ts'
 import type { Effect, JournalRecord, RefuseCode } from './journal-record.ts'
 import { journalText } from './journal-text.ts'
@@ -74,6 +74,7 @@ export class AlarmEngine {
   readonly #deviceOf: string[] = []
   readonly #changed = new Set<Instance>()
   #position = -1
+  #firstIndex = 0
   #out: JournalRecord[] = []
 
   constructor(parts: EngineParts = emptyParts()) {
@@ -134,8 +135,11 @@ export class AlarmEngine {
     return this.#silentSince(instance)
   }
 
-  answerOf(commandId: string): CommandAnswer | undefined {
-    return this.#parts.answers.get(commandId)?.answer
+  /** What a command id came to; undefined when it is new (or older than the newest few thousand). */
+  answerOf(commandId: string, command: EngineCommand): CommandAnswer | undefined {
+    const known = this.#parts.answers.get(commandId)
+    if (!known) return undefined
+    return known.command === commandKey(command) ? known.answer : { ok: false, code: 'command_id_reused', alarm: null }
   }
 
   /** Whether any rule reads the tag: only then do its live copies and births matter here. */
@@ -165,9 +169,13 @@ export class AlarmEngine {
     }
   }
 
-  /** Applies one input; `position` is its place in the inbox and is written into the records it causes. */
-  apply(position: number, input: EngineInput): readonly JournalRecord[] {
+  /**
+   * Applies one input; `position` is its place in the inbox and is written into the records it causes, `firstIndex` the number
+   * of records that an earlier input of the same entry has caused.
+   */
+  apply(position: number, input: EngineInput, firstIndex = 0): readonly JournalRecord[] {
     this.#position = position
+    this.#firstIndex = firstIndex
     this.#out = []
     this.#advance(input.at)
     switch (input.kind) {
@@ -179,6 +187,9 @@ export class AlarmEngine {
         break
       case 'edge':
         this.#edge(input.edge, input.online)
+        break
+      case 'known':
+        for (const tag of input.tags) if (this.#parts.tags.find(tag) === undefined) this.#discover(tag)
         break
       case 'command':
         this.#command(input)
@@ -957,11 +968,8 @@ export class AlarmEngine {
 
   #command(input: EngineInput & { kind: 'command' }): void {
     const { answers } = this.#parts
-    const command = JSON.stringify(input.command)
-    const known = answers.get(input.commandId)
-    if (known) return
-    const answer = this.#carryOut(input)
-    answers.set(input.commandId, { command, answer })
+    if (answers.has(input.commandId)) return
+    answers.set(input.commandId, { command: commandKey(input.command), answer: this.#carryOut(input) })
     for (const oldest of answers.keys()) {
       if (answers.size <= keptAnswers) break
       answers.delete(oldest)
@@ -977,7 +985,8 @@ export class AlarmEngine {
       this.#endInhibit(device, actor, commandId)
       return { ok: true, alarm: null }
     }
-    const instance = this.#parts.instances.get(command.alarm)
+    // A late finding is named `rule@source~occ`; its number is in the command as well.
+    const instance = this.#parts.instances.get(command.alarm.replace(/~\d+$/, ''))
     if (!instance) return this.#refuse(command.alarm, 'unknown_alarm', actor, commandId)
     const common = { t: this.#parts.now, occ: command.occ, actor, commandId }
     const result = this.#commit(
@@ -1041,7 +1050,7 @@ export class AlarmEngine {
     this.#out.push({
       kind: effect.kind,
       position: this.#position,
-      index: this.#out.length,
+      index: this.#firstIndex + this.#out.length,
       at: effect.at,
       appliedAt: this.#parts.now,
       lane,
@@ -1084,7 +1093,7 @@ export class AlarmEngine {
     this.#out.push({
       kind,
       position: this.#position,
-      index: this.#out.length,
+      index: this.#firstIndex + this.#out.length,
       at: this.#parts.now,
       appliedAt: this.#parts.now,
       lane: 'live',

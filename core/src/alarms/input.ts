@@ -31,6 +31,8 @@ export type EngineInput =
       readonly skewMs: number
       readonly readings: readonly Reading[]
     }
+  /** Tags that exist, whether or not a reading of them has come: their alarms can be blind from the start. */
+  | { readonly kind: 'known'; readonly at: number; readonly tags: readonly string[] }
   /** The session of an edge or the connection to a device has ended: nothing is known of these tags. */
   | {
       readonly kind: 'lost'
@@ -53,3 +55,7 @@ export type EngineInput =
 export type CommandAnswer =
   | { readonly ok: true; readonly alarm: string | null }
   | { readonly ok: false; readonly code: RefuseCode; readonly alarm: string | null }
+
+/** The same for the same command, whatever the order of its keys. */
+export const commandKey = (command: EngineCommand): string =>
+  JSON.stringify(Object.entries(command).sort(([a], [b]) => (a < b ? -1 : 1)))

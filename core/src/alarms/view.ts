@@ -9,9 +9,9 @@ interface Bilingual {
   readonly en: string
 }
 
-/** One alarm as a person sees it. A late finding is a view of its own with the same id and its own `occ`. */
+/** One alarm as a person sees it. A late finding is a view of its own. */
 export interface AlarmView {
-  /** `rule@source` with `:` for `/` */
+  /** `rule@source` with `:` for `/`; of a late finding `rule@source~occ` */
   readonly id: string
   readonly rule: string
   readonly kind: string
@@ -109,6 +109,7 @@ export function viewsOf(engine: AlarmEngine, instance: Instance): AlarmView[] {
     const lateLevel = rule.levels[one.level] ?? null
     return {
       ...present,
+      id: `${instance.id}~${one.occ}`,
       priority: lateLevel?.priority ?? 'journal',
       severity: severityOf[lateLevel?.priority ?? 'journal'],
       state: 'RTN_UNACK',
