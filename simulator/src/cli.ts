@@ -2,10 +2,9 @@ import { parseArgs } from 'node:util'
 import { openClock, scaledClock, startScaledTime, systemClock } from '@penstock/core/runtime/clock.ts'
 import { PenstockError } from '@penstock/core/runtime/errors.ts'
 import { openLogger } from '@penstock/core/runtime/log.ts'
-import { nodeFiles } from '@penstock/core/runtime/node-files.ts'
 import { stopWithParent } from '@penstock/core/runtime/parent.ts'
 import { type Control, openControl } from './control.ts'
-import { portTable, readPorts, writeJson } from './port-files.ts'
+import { portTable, readPorts, writeJson, writeSecret } from './port-files.ts'
 import { listScenarios, loadScenario } from './scenario/load.ts'
 import { openSimulator, type SimulatorOptions } from './simulator.ts'
 
@@ -114,7 +113,7 @@ async function main(): Promise<void> {
   if (values.control !== undefined) {
     control = await openControl(simulator, number('control', values.control, 0, 65_535), stop)
     const file = values['control-token-file']
-    if (file !== undefined) await nodeFiles.replace(file, Buffer.from(`${control.token}\n`))
+    if (file !== undefined) writeSecret(file, control.token)
     console.log(`control: http://127.0.0.1:${control.port}${file ? ` (token in ${file})` : ` token ${control.token}`}`)
   }
   process.on('SIGINT', stop)

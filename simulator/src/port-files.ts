@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { PenstockError } from '@penstock/core/runtime/errors.ts'
 import { nodeFiles } from '@penstock/core/runtime/node-files.ts'
 import type { Simulator } from './simulator.ts'
@@ -24,6 +24,12 @@ export function readPorts(path: string): Readonly<Record<string, number>> {
 
 export const writeJson = (path: string, value: object): Promise<void> =>
   nodeFiles.replace(path, Buffer.from(`${JSON.stringify(value)}\n`))
+
+/** Writes a secret for its owner alone, also where the file was readable to others before. */
+export function writeSecret(path: string, secret: string): void {
+  rmSync(path, { force: true })
+  writeFileSync(path, `${secret}\n`, { mode: 0o600, flag: 'wx' })
+}
 
 /** What a person needs to connect any Modbus TCP client: sites, ports, unit ids and, if asked for, register maps. */
 export function portTable(simulator: Simulator, host: string, maps: boolean): string {
