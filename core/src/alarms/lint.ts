@@ -109,7 +109,7 @@ function lintLevels(rule: Rule, file: RuleFile, report: Report): void {
     lintSetPoints(rule, compileRules([{ ...file, rules: [rule] }]).rules[0]?.levels ?? [], report)
   }
   const respond = rule.response?.time_to_respond
-  if (respond !== undefined) {
+  if (respond !== undefined && rule.kind === 'limit') {
     const time = parseDuration(respond) ?? 0
     for (const level of compileRules([{ ...file, rules: [rule] }]).rules[0]?.levels ?? []) {
       if (level.onDelayMs > time / 2) {
