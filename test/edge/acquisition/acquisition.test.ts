@@ -105,7 +105,8 @@ describe('what is reported', () => {
     )
     for (const { readings, class: deliveryClass } of sink.batches) {
       const described = acquisition.devices[0]?.tags ?? []
-      for (const { tag } of readings) expect(described.find(({ name }) => tag.endsWith(`/${name}`))?.class).toBe(deliveryClass)
+      for (const { tag } of readings)
+        expect(described.find(({ name }) => tag.endsWith(`/${name}`))?.class).toBe(deliveryClass)
     }
     expect(last('w/m-1/total')).toEqual([1_234_567_250n, 'good', null])
     const before = sink.batches.length
@@ -293,7 +294,7 @@ describe('a device that refuses', () => {
     await pass(1000)
     expect(last('w/m-1/flow')).toEqual([100, 'good', null])
     expect(last('w/m-1/gas')).toEqual([null, 'bad', 'exception'])
-    expect(acquisition.diagnosis('w:m-1').counters['isolated']).toBe(1)
+    expect(acquisition.diagnosis('w:m-1').counters.isolated).toBe(1)
     expect(acquisition.diagnosis('w:m-1').lastError?.text).toMatch(/^exception 2 \(illegal data address\) on register/)
     expect(acquisition.isOnline('w:m-1')).toBe(true)
     // it is left alone
@@ -351,7 +352,7 @@ describe('the connection', () => {
       .toBe(2)
     await expect.poll(() => last('w/m-1/flow')).toEqual([200, 'good', null])
     expect(sink.readingsOf('w/m-1/flow').map(reading => reading.quality)).not.toContain('bad')
-    expect(acquisition.diagnosis('w:m-1').counters['reconnects']).toBe(1)
+    expect(acquisition.diagnosis('w:m-1').counters.reconnects).toBe(1)
   })
 
   test('garbage closes the connection and the next one works', async () => {
@@ -435,7 +436,7 @@ test('cycles neither drift nor pile up: what cannot be read in time is counted a
   silent = []
   await quiet(acquisition)
   const before = asked.length
-  expect(acquisition.diagnosis('w:m-1').counters['missedScans']).toBe(3)
+  expect(acquisition.diagnosis('w:m-1').counters.missedScans).toBe(3)
   await pass(3000)
   expect(asked.length - before).toBe(3)
   expect(new Set(asked.map(at => at % 1000)).size).toBe(1)

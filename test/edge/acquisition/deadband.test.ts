@@ -2,7 +2,7 @@ import { type ReportRule, side, type TagValue, worthReporting } from '@penstock/
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-const numRuns = Number(process.env['PENSTOCK_RUNS'] ?? 500)
+const numRuns = Number(process.env.PENSTOCK_RUNS ?? 500)
 const rule = (more: Partial<ReportRule> = {}): ReportRule => ({
   deadband: 0.05,
   heartbeatMs: 60_000,
@@ -78,13 +78,7 @@ interface Level {
 /** The changes of state that a stream of readings causes. */
 function transitions(level: Level, stream: readonly TagValue[]): string[] {
   const beyond = (value: number, limit: number): boolean =>
-    level.high
-      ? level.inclusive
-        ? value >= limit
-        : value > limit
-      : level.inclusive
-        ? value <= limit
-        : value < limit
+    level.high ? (level.inclusive ? value >= limit : value > limit) : level.inclusive ? value <= limit : value < limit
   const story: string[] = []
   let active = false
   for (const { value } of stream) {

@@ -23,7 +23,8 @@ export const builtInProfile = (name: string): Profile =>
 /** A profile with the defaults of the schema; throws when it does not fit. */
 export function profileOf(raw: object): Profile {
   const value = Value.Default(ProfileSchema, structuredClone(raw))
-  if (!Value.Check(ProfileSchema, value)) throw new Error(JSON.stringify(Value.Errors(ProfileSchema, value).slice(0, 3)))
+  if (!Value.Check(ProfileSchema, value))
+    throw new Error(JSON.stringify(Value.Errors(ProfileSchema, value).slice(0, 3)))
   return value
 }
 
@@ -38,7 +39,8 @@ export function siteOf(
     broker: { urls: ['mqtt://127.0.0.1:1883'] },
     ...structuredClone(raw),
   })
-  if (!Value.Check(SiteFileSchema, file)) throw new Error(JSON.stringify(Value.Errors(SiteFileSchema, file).slice(0, 3)))
+  if (!Value.Check(SiteFileSchema, file))
+    throw new Error(JSON.stringify(Value.Errors(SiteFileSchema, file).slice(0, 3)))
   const known = new Map(profiles.map(profile => [profile.profile, profile]))
   for (const { profile } of file.devices) if (!known.has(profile)) known.set(profile, builtInProfile(profile))
   const { profiles: _, ...rest } = file

@@ -62,6 +62,7 @@ export class LoggerJob implements Job {
   #running = false
   #head: Head | null = null
   #rows: Row[] = []
+  #places = 0
   #attempts = 0
   /** last row that was handed on, null: none is known */
   #last: number | null = null
@@ -133,10 +134,10 @@ export class LoggerJob implements Job {
   }
 
   stop(reason: Reason | null): void {
+    if (!reason) this.#failing = true
     if (!this.#running) return
     this.#end()
     if (reason) this.#bad(reason)
-    else this.#failing = true
   }
 
   #readHead(data: Buffer, from: number): void {
@@ -151,6 +152,7 @@ export class LoggerJob implements Job {
       return
     }
     this.#head = head
+    this.#places = head.places
     if (this.#last !== null && head.newest < this.#last) {
       this.#deps.log.warn(
         { device: this.unit.device.id, newest: head.newest, read: this.#last },
@@ -219,21 +221,16 @@ export class LoggerJob implements Job {
   /** Hands on what was read; `failure`: why the run ended early. */
   #finish(failure: Reason | null = null): void {
     const rows = this.#rows
-    const head = this.#head
     this.#end()
     this.unit.diagnosis.counters.scans++
     const last = rows.at(-1)
-    if (head && last) this.#handOn(rows, head, last)
+    if (last) this.#handOn(rows, last)
     if (failure) this.#bad(failure)
     else if (!last) this.#stillThere()
   }
 
-  #handOn(rows: readonly Row[], head: Head, last: Row): void {
-    const scale = totalScale(decimal('1'), decimal(this.#resolution), powerOfTen(-head.places))
-    const readings = rows.map(row =>
-      reading(this.#totalTag, checkedCount({ integer: row.count, fraction: 0, scale }), row.stamp),
-    )
-    readings.push(reading(this.#rowTag, BigInt(last.number), last.stamp))
+  #handOn(rows: readonly Row[], last: Row): void {
+    const readings = this.#readingsOf(rows)
     this.#last = last.number
     this.#lastRow = last
     this.#failing = false
@@ -246,12 +243,24 @@ export class LoggerJob implements Job {
     })
   }
 
-  /** Nothing new: only after a failure the last row is told again, so that its tags are good again. */
+  /**
+   * Nothing new: only after a failure the last row is told again, so that its tags are good again. A repeat of the same
+   * stamp and value is one reading.
+   */
   #stillThere(): void {
     if (!this.#failing) return
     this.#failing = false
-    const row = this.#lastRow
-    this.#deps.sink.scanned(this.unit.device, row ? [reading(this.#rowTag, BigInt(row.number), row.stamp)] : [])
+    this.#deps.sink.scanned(this.unit.device, this.#lastRow ? this.#readingsOf([this.#lastRow]) : [])
+  }
+
+  #readingsOf(rows: readonly Row[]): DriverReading[] {
+    const scale = totalScale(decimal('1'), decimal(this.#resolution), powerOfTen(-this.#places))
+    const readings = rows.map(row =>
+      reading(this.#totalTag, checkedCount({ integer: row.count, fraction: 0, scale }), row.stamp),
+    )
+    const last = rows.at(-1)
+    if (last) readings.push(reading(this.#rowTag, BigInt(last.number), last.stamp))
+    return readings
   }
 
   #bad(reason: Reason): void {

@@ -24,7 +24,7 @@ export interface Job {
   next(): Request | null
   /** Whether `next` may give something later in this run. */
   readonly hasMore: boolean
-  /** Ends the run: with a reason what is missing is reported as bad, without one nothing is said. */
+  /** Ends the run, if there is one: with a reason what is missing is reported as bad; without one the unit is lost. */
   stop(reason: Reason | null): void
   /** Not called for a request whose job was stopped meanwhile. */
   answered(request: Request, data: Buffer, from: number): void
@@ -59,7 +59,7 @@ export class Unit {
   }
 
   stop(reason: Reason | null): void {
-    for (const job of this.jobs) if (job.running) job.stop(reason)
-    if (this.onTheHour?.running) this.onTheHour.stop(reason)
+    for (const job of this.jobs) job.stop(reason)
+    this.onTheHour?.stop(reason)
   }
 }

@@ -2,7 +2,7 @@ import { Bisection, cellsOf, isolationMs, type Part } from '@penstock/edge/drive
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
-const numRuns = Number(process.env['PENSTOCK_RUNS'] ?? 200)
+const numRuns = Number(process.env.PENSTOCK_RUNS ?? 200)
 
 test('items that overlap are one cell: sixteen bits of a register are isolated together', () => {
   const bits = Array.from({ length: 16 }, () => ({ start: 5, count: 1 }))

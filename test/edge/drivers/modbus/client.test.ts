@@ -1,4 +1,9 @@
-import { type Exchange, type Failure, ModbusClient, openModbusClient } from '@penstock/edge/drivers/modbus/client.ts'
+import {
+  type Exchange,
+  type Failure,
+  type ModbusClient,
+  openModbusClient,
+} from '@penstock/edge/drivers/modbus/client.ts'
 import { dataBytes, type ReadCode, readFrame, writeFrame } from '@penstock/edge/drivers/modbus/frame.ts'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { ManualTime, turn } from '../../../support/manual-time.ts'

@@ -3,7 +3,7 @@ import { type Decoded, decoderOf, scaler } from '@penstock/edge/drivers/modbus/d
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-const numRuns = Number(process.env['PENSTOCK_RUNS'] ?? 200)
+const numRuns = Number(process.env.PENSTOCK_RUNS ?? 200)
 
 const tag = (more: Partial<ProfileTag>): ProfileTag => ({
   name: 't',
@@ -70,14 +70,17 @@ describe('byte orders', () => {
     ['f32', fc.float({ noNaN: true, noDefaultInfinity: true })],
     ['f64', fc.double({ noNaN: true, noDefaultInfinity: true })],
   ]
-  test.each(numbers.map(([type, values]) => ({ type, values })))('$type goes round in every order', ({ type, values }) => {
-    fc.assert(
-      fc.property(values, fc.constantFrom(...wordOrders), (value, order) => {
-        expect(decode(encode(type, order, value), { type }, order)).toStrictEqual(value)
-      }),
-      { numRuns },
-    )
-  })
+  test.each(numbers.map(([type, values]) => ({ type, values })))(
+    '$type goes round in every order',
+    ({ type, values }) => {
+      fc.assert(
+        fc.property(values, fc.constantFrom(...wordOrders), (value, order) => {
+          expect(decode(encode(type, order, value), { type }, order)).toStrictEqual(value)
+        }),
+        { numRuns },
+      )
+    },
+  )
 })
 
 describe('what is not a value is bad with a reason, never 0', () => {

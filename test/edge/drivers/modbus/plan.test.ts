@@ -3,7 +3,7 @@ import { type PlanItem, plan } from '@penstock/edge/drivers/modbus/plan.ts'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
-const numRuns = Number(process.env['PENSTOCK_RUNS'] ?? 300)
+const numRuns = Number(process.env.PENSTOCK_RUNS ?? 300)
 const item = (start: number, count: number, functionCode: ReadCode = 3): PlanItem => ({ functionCode, start, count })
 const loose = { maxRegisters: 125, maxGap: 16, avoid: [] }
 

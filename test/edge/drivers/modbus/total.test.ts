@@ -10,7 +10,7 @@ import {
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-const numRuns = Number(process.env['PENSTOCK_RUNS'] ?? 300)
+const numRuns = Number(process.env.PENSTOCK_RUNS ?? 300)
 const litres = totalScale(decimal('1'), decimal('0.001'), powerOfTen(0))
 const raw = (integer: number | bigint, fraction: number, scale = litres): RawTotal => ({
   integer: BigInt(integer),
