@@ -4,6 +4,7 @@ import { maxReadings } from '@penstock/core/delivery/batch.ts'
 import type { DeliveryClass } from '@penstock/core/reading.ts'
 import type { Cancel, Ticker } from '@penstock/core/runtime/clock.ts'
 import type { BirthPlan, BornDevice, BornTag } from './births.ts'
+import { perClass } from './identity.ts'
 import { crossesLimit } from './limit-crossing.ts'
 
 export interface LiveCopiesOptions {
@@ -77,11 +78,12 @@ export class LiveCopies {
 
   #look(): void {
     const now = this.#options.ticker.now()
+    const behind = perClass(name => this.#options.isBehind(name))
     let waiting = false
     for (const device of this.#plan?.devices.values() ?? []) {
       if (!device.dirty || !device.alive) continue
       const unsent = device.tags.filter(tag => this.#isUnsent(tag))
-      const late = unsent.filter(tag => this.#options.isBehind(tag.description.class))
+      const late = unsent.filter(tag => behind[tag.description.class])
       const mayGo = now - device.liveAt >= perDeviceMs && this.#hasCredit(now)
       if (late.length > 0 && mayGo) {
         device.liveAt = now

@@ -63,6 +63,7 @@ export interface OutboxCounters {
 
 const saveCursorMs = 1_000
 const ageCheckMs = 60_000
+const dropPauseMs = 10_000
 /** What a class may hold in memory while the disk does not take it. */
 const pendingLimits = { alarm: 8 * 2 ** 20, total: 4 * 2 ** 20, raw: 4 * 2 ** 20 } as const
 
@@ -89,6 +90,7 @@ export class Outbox {
   readonly #stored: PerClass<Set<string>>
   #watcher: OutboxWatcher | undefined
   #diskProblem: string | null = null
+  #droppedAt = Number.NEGATIVE_INFINITY
   #tidying: Promise<void> | undefined
   #tidyAgain = false
   #saveTimer: Cancel | undefined
@@ -288,6 +290,13 @@ export class Outbox {
     this.#saveCursorsSoon()
   }
 
+  /** Syncs what was appended so far. Never rejects. */
+  async flush(): Promise<void> {
+    await Promise.all(
+      deliveryClasses.filter(name => this.#flushers[name].pendingBytes > 0).map(name => this.#flushers[name].flush()),
+    )
+  }
+
   /** Syncs everything, writes the small files, closes the logs; idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
@@ -373,6 +382,7 @@ export class Outbox {
   }
 
   #durable(name: DeliveryClass): void {
+    this.#droppedAt = Number.NEGATIVE_INFINITY
     if (this.#diskProblem !== null && deliveryClasses.every(other => this.#flushers[other].pendingBytes === 0)) {
       this.#options.log.info('the outbox can write again')
       this.#diskProblem = null
@@ -396,7 +406,12 @@ export class Outbox {
     const problem = error instanceof Error ? error.message : String(error)
     if (this.#diskProblem !== problem) this.#options.log.error({ err: error, class: name }, 'the outbox cannot write')
     this.#diskProblem = problem
-    if (error instanceof PenstockError && error.code === 'disk-full' && !this.#closing) await this.#dropOne()
+    const now = this.#options.ticker.now()
+    if (!(error instanceof PenstockError && error.code === 'disk-full') || this.#closing) return
+    // where dropping did not help, somebody else fills the disk: then not everything is given away at once
+    if (now - this.#droppedAt < dropPauseMs) return
+    this.#droppedAt = now
+    await this.#dropOne()
   }
 
   async #dropOne(): Promise<void> {

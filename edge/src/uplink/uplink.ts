@@ -164,13 +164,14 @@ export class Uplink implements AcquisitionSink {
     }
   }
 
-  /** NDEATH, DISCONNECT, then the last sync of the outbox; idempotent. Stop the acquisition first. */
+  /** A last sync, NDEATH, DISCONNECT; idempotent. Stop the acquisition first. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
   }
 
   async #close(): Promise<void> {
+    await this.#outbox.flush()
     await this.#node?.close()
     await this.#supervisor?.close()
     await this.#outbox.close()
