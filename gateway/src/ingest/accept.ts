@@ -427,10 +427,6 @@ export class EdgeIntake {
       return
     }
     session.end[head.class] = Math.max(session.end[head.class], head.pos + 1)
-    if (this.#refusal !== null || !session.lane) {
-      counters.refusedBatches++
-      return
-    }
     const { readings, history, unresolved } = this.#readings(session, device, payload, at)
     if (unresolved > 0) {
       this.#unresolved(session, 'an alias that no birth declared')
@@ -438,7 +434,12 @@ export class EdgeIntake {
     }
     const live = history.length === 0
     if (live) this.#measureSkew(payload, at)
+    if (!session.lane) return
     if (head.pos >= session.lane.next(head.class)) this.#show(readings, arrival === 'in-order', at)
+    if (this.#refusal !== null) {
+      counters.refusedBatches++
+      return
+    }
     const all = live
       ? readings
       : history.length === payload.metrics.length
