@@ -124,7 +124,7 @@ export class World {
     )
   }
 
-  async startBroker(): Promise<void> {
+  async startBroker(acl?: readonly string[]): Promise<void> {
     if (this.options.broker === 'embedded') {
       const users = new Map<string, BrokerUser>([
         ['gateway', { password: this.#password('gateway'), edge: null }],
@@ -141,7 +141,7 @@ export class World {
         folder: join(this.folder, 'mosquitto'),
         port: this.brokerPort,
         users: this.#passwords,
-        acl: this.options.acl ?? aclFor(demoEdges, groups, 'penstock'),
+        acl: acl ?? this.options.acl ?? aclFor(demoEdges, groups, 'penstock'),
       }),
     )
   }
