@@ -76,9 +76,12 @@ export class ConfigSlot<T> {
     return slot
   }
 
-  /** Makes what was read at the start take effect, if it is not what was in effect before. */
-  async publish(): Promise<void> {
-    if (this.#isApplied) return
+  /**
+   * Makes what was read at the start take effect, if it is not what was in effect before. `inEffect`: the hash that the one
+   * who uses it says it has, where it keeps one of its own.
+   */
+  async publish(inEffect?: string): Promise<void> {
+    if (this.#isApplied && (inEffect ?? this.#hash) === this.#hash) return
     const { content, hash } = contentOf(this.#value)
     await this.#options.apply(this.#value, hash, content)
     this.#isApplied = true

@@ -96,10 +96,11 @@ export class Configuration implements EdgeRegistry {
   }
 
   /** From now on changes take effect through the inbox: first what was changed while the gateway did not run; files are watched. */
-  async publish(inbox: InboxWriter): Promise<void> {
+  async publish(inbox: InboxWriter, rulesInEffect?: string): Promise<void> {
     const { file, ticker, log } = this.#options
     this.#inbox = inbox
-    for (const slot of [this.#registry, this.#rules, this.#users]) await slot.publish()
+    await this.#registry.publish()
+    await this.#rules.publish(rulesInEffect)
     this.#stopWatching = watchFiles([file.registry, ...file.rules, file.users], ticker, log, () => {
       this.reload().catch(error => log.error({ err: error }, 'reloading failed'))
     })
