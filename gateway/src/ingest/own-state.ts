@@ -15,12 +15,16 @@ const silentProbes = 3
  */
 export class OwnState {
   #own = 0
+  /** largest timestamp that was there when the connection before this one ended; 0: this is the first of the process */
+  #previous = 0
+  #heard = 0
   #issued: ReadonlySet<number> = new Set()
   /** the other gateway: last timestamp, when it was last heard, when we last spoke because of it */
   #stranger: { timestamp: number; answeredAt: number; probedAt: number; silent: number } | null = null
 
   /** A new connection: its timestamp, and all that were issued. */
   connected(own: number, issued: readonly number[]): void {
+    this.#previous = Math.max(this.#own, this.#heard)
     this.#own = own
     this.#issued = new Set(issued)
   }
@@ -36,24 +40,19 @@ export class OwnState {
   }
 
   heard({ online, timestamp }: HostState, retained: boolean, tick: number): StateAnswer {
-    const ours = timestamp === this.#own || this.#issued.has(timestamp)
-    if (!online) {
-      // Gone, whoever it was; a will of an earlier connection of ours has overwritten what we said.
-      if (!ours) this.#stranger = null
-      return timestamp > this.#own ? 'reconnect' : 'republish'
+    const later = timestamp > this.#own
+    this.#heard = Math.max(this.#heard, timestamp)
+    if (timestamp === this.#own || this.#issued.has(timestamp)) return online ? 'nothing' : 'republish'
+    if (retained) {
+      // Kept by the broker, and maybe by a life of ours that was lost with a disk: if not, its owner answers when we say that we
+      // are online. But what is later than all that was there before was said by another while we were running: two gateways
+      // with one client id throw each other out, and never hear each other live.
+      if (this.#previous > 0 && timestamp > this.#previous) this.#strange(timestamp, tick)
+      return later ? 'reconnect' : online ? 'nothing' : 'republish'
     }
-    if (ours) return 'nothing'
-    // Kept by the broker: it may be long gone. If not, it answers when we say that we are online.
-    if (retained) return timestamp > this.#own ? 'reconnect' : 'nothing'
-    const known = this.#stranger
-    const answer = !known || known.timestamp !== timestamp || tick - known.answeredAt >= answerAgainMs
-    this.#stranger = {
-      timestamp,
-      answeredAt: answer ? tick : (known?.answeredAt ?? tick),
-      probedAt: known?.probedAt ?? tick,
-      silent: 0,
-    }
-    return answer ? 'republish' : 'nothing'
+    if (online) return this.#strange(timestamp, tick) ? 'republish' : 'nothing'
+    this.#stranger = null
+    return later ? 'reconnect' : 'republish'
   }
 
   /** Asks whether the other one is still there: true when our STATE is to be published once more. */
@@ -63,5 +62,18 @@ export class OwnState {
     if (++this.#stranger.silent <= silentProbes) return true
     this.#stranger = null
     return false
+  }
+
+  /** Another gateway spoke. True when it should hear that we are here. */
+  #strange(timestamp: number, tick: number): boolean {
+    const known = this.#stranger
+    const answer = !known || known.timestamp !== timestamp || tick - known.answeredAt >= answerAgainMs
+    this.#stranger = {
+      timestamp,
+      answeredAt: answer ? tick : (known?.answeredAt ?? tick),
+      probedAt: known?.probedAt ?? tick,
+      silent: 0,
+    }
+    return answer
   }
 }

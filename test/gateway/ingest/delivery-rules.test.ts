@@ -21,7 +21,7 @@ describe('delivery protocol, rule 14: births', () => {
     expect(edge.confirms).toEqual([
       {
         host: 'penstock',
-        ledger: 'ledger-/data',
+        ledger: 'data-ledger',
         epoch: '4711',
         session: edge.session,
         next: { alarm: 0, total: 0, raw: 0 },

@@ -141,7 +141,7 @@ export class World {
       random: this.random.next,
       limits,
       rules,
-      newLedger: () => `ledger-${folder}`,
+      newLedger: () => `${folder.slice(1)}-ledger`,
     })
     const ingest = await opening
     this.opened.push(ingest)

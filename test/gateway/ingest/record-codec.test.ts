@@ -40,36 +40,34 @@ const values: Record<DataType, fc.Arbitrary<Value>> = {
   String: fc.string({ unit: 'grapheme' }),
 }
 const text = fc.string({ minLength: 1, maxLength: 20 })
-const reading: fc.Arbitrary<Reading> = fc
-  .constantFrom(...dataTypes)
-  .chain(type =>
-    fc.oneof(
-      fc.record({
-        tag: text,
-        type: fc.constant(type),
-        value: values[type],
-        quality: fc.constant('good' as const),
-        reason: fc.constant(null),
-        sourceTimestamp: time,
-      }),
-      fc.record({
-        tag: text,
-        type: fc.constant(type),
-        value: values[type],
-        quality: fc.constant('uncertain' as const),
-        reason: fc.constantFrom(...reasons),
-        sourceTimestamp: time,
-      }),
-      fc.record({
-        tag: text,
-        type: fc.constant(type),
-        value: fc.constant(null),
-        quality: fc.constant('bad' as const),
-        reason: fc.constantFrom(...reasons),
-        sourceTimestamp: time,
-      }),
-    ),
-  )
+const reading: fc.Arbitrary<Reading> = fc.constantFrom(...dataTypes).chain(type =>
+  fc.oneof(
+    fc.record({
+      tag: text,
+      type: fc.constant(type),
+      value: values[type],
+      quality: fc.constant('good' as const),
+      reason: fc.constant(null),
+      sourceTimestamp: time,
+    }),
+    fc.record({
+      tag: text,
+      type: fc.constant(type),
+      value: values[type],
+      quality: fc.constant('uncertain' as const),
+      reason: fc.constantFrom(...reasons),
+      sourceTimestamp: time,
+    }),
+    fc.record({
+      tag: text,
+      type: fc.constant(type),
+      value: fc.constant(null),
+      quality: fc.constant('bad' as const),
+      reason: fc.constantFrom(...reasons),
+      sourceTimestamp: time,
+    }),
+  ),
+)
 const readings = fc.array(reading, { maxLength: 30 })
 const skewMs = fc.oneof(
   fc.integer({ min: -100_000, max: 100_000 }),
