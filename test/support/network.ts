@@ -116,7 +116,7 @@ export class Network {
 
   /** @internal How long a hop takes now. */
   hopMs(): number {
-    return this.faults.delayMs > 0 ? this.random.next() * this.faults.delayMs : 0
+    return this.faults.delayMs > 0 ? Math.ceil(this.random.next() * this.faults.delayMs) : 0
   }
 
   async #connect(options: LinkOptions): Promise<Link> {
@@ -303,7 +303,7 @@ class Connection implements Link {
         if (this.#clientOpen) this.#options.onMessage(message.topic, message.payload, { retain: retained })
       }
       if (!reliable && random.chance(faults.loss)) continue
-      if (!reliable && random.chance(faults.late)) this.#down.sendLate(random.next() * faults.lateMs, hear)
+      if (!reliable && random.chance(faults.late)) this.#down.sendLate(Math.ceil(random.next() * faults.lateMs), hear)
       else this.#down.send(this.#network.hopMs(), hear)
     }
   }
