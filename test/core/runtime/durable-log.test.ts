@@ -1,7 +1,9 @@
 import { copyFile, mkdtemp, readdir, rm, stat, truncate } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { crc32c } from '@penstock/core/runtime/crc32c.ts'
 import { type DurableLog, type LogRecord, openDurableLog } from '@penstock/core/runtime/durable-log.ts'
+import { encodeFrame, recordKind } from '@penstock/core/runtime/durable-log-format.ts'
 import type { FileLayer } from '@penstock/core/runtime/files.ts'
 import { nodeFiles } from '@penstock/core/runtime/node-files.ts'
 import fc from 'fast-check'
@@ -170,6 +172,21 @@ test('a reader is not disturbed by trimming', async () => {
   await log.close()
 })
 
+test('a segment is deleted only when the last read of it has ended', async () => {
+  const files = new FaultyFiles(seeded(1))
+  const { log } = await open(files)
+  for (let i = 0; i < 3; i++) {
+    log.append(() => Buffer.alloc(100_000, i))
+    await log.sync()
+  }
+  const reading = log.read(0, 1, 1)
+  const trimming = log.trim(2)
+  expect((await reading)[0]?.body).toHaveLength(100_000)
+  await trimming
+  expect(log.first).toBe(2)
+  await log.close()
+})
+
 test('however many segments are read, few files are open', async () => {
   const files = new FaultyFiles(seeded(1))
   const { log } = await open(files, { segmentBytes: 300 })
@@ -325,7 +342,7 @@ test('one flipped bit costs at most its record, or those that need a lost dictio
       expect((await positions(damaged)).slice(-3)).toEqual(range(200, 203))
       await damaged.close()
     }),
-    { numRuns: Number(process.env['PENSTOCK_RUNS'] ?? 300) },
+    { numRuns: Number(process.env.PENSTOCK_RUNS ?? 300) },
   )
   // Most bits are in records.
   expect(Math.max(...costs.values())).toBe(costs.get(1))
@@ -354,12 +371,76 @@ test('a segment that makes no sense is set aside, never deleted; the others and 
   }
 })
 
+test('the name of the only segment proves how far the numbering has come', async () => {
+  const files = new FaultyFiles(seeded(1))
+  const { log } = await open(files)
+  await fill(log, 200)
+  await log.trim(200)
+  const { first } = log
+  await log.close()
+  files.damage(files.paths[0] ?? '', content => content.fill(0xaa))
+  const { log: again } = await open(files)
+  expect(again.end).toBe(first)
+  await again.close()
+})
+
+test('what a cut-off end held never comes back', async () => {
+  const files = new FaultyFiles(seeded(1))
+  const { log } = await open(files)
+  await fill(log, 10)
+  for (let i = 0; i < 12; i++) log.append(() => Buffer.from(`never acknowledged ${'y'.repeat(70)}`))
+  await log.sync()
+  files.kill()
+  const [older = ''] = files.paths
+  const before = Buffer.from((await files.readWhole(older)) ?? [])
+  files.damage(older, content => content.fill(0, 1000))
+  const { log: again } = await open(files)
+  const { end } = again
+  expect(end).toBeGreaterThan(10)
+  expect(end).toBeLessThan(20)
+  again.append(() => Buffer.from('acknowledged'))
+  await again.sync()
+  files.kill()
+  // The truncation has not reached the disk after all, and a record that was written again is damaged.
+  const [, newer = ''] = files.paths
+  const file = await files.open(older)
+  await file.truncate(0)
+  await file.append([before])
+  await file.sync()
+  await file.close()
+  files.damage(newer, content => {
+    const place = content.indexOf('never acknowledged')
+    content[place] = 0
+  })
+  const { log: third } = await open(files)
+  const texts = (await readAll(third)).slice(10).map(({ body }) => Buffer.from(body).toString().split(' ')[0])
+  expect(texts).toEqual([...range(10, end).map(() => 'never'), 'acknowledged'])
+  await third.close()
+})
+
+test('old frames in blocks that were never written are not taken for new ones', async () => {
+  const files = new FaultyFiles(seeded(1))
+  const { log } = await open(files, { chain: true, segmentBytes: 100_000 })
+  await fill(log, 100)
+  await log.close()
+  const stale = Buffer.from((await files.readWhole(files.paths[0] ?? '')) ?? []).subarray(76, 5000)
+  const file = await files.open(files.paths[0] ?? '')
+  await file.append([stale])
+  await file.sync()
+  await file.close()
+  const { log: again } = await open(files, { chain: true })
+  expect(again.end).toBe(100)
+  expect(await positions(again)).toEqual(range(0, 100))
+  await fill(again, 5)
+  expect(await again.verify()).toBeNull()
+  await again.close()
+})
+
 test('a segment of a later version is set aside', async () => {
   const files = new FaultyFiles(seeded(1))
   const { log } = await open(files)
   await fill(log, 10)
   await log.close()
-  const { crc32c } = await import('@penstock/core/runtime/crc32c.ts')
   files.damage(files.paths[0] ?? '', content => {
     content.writeUInt32LE(2, 8)
     content.writeUInt32LE(crc32c(content, 0, 0, 72), 72)
@@ -400,7 +481,7 @@ test('what looks like a record inside a damaged one is not taken for one', async
   const { log } = await open(files, { segmentBytes: 100_000 })
   log.append(() => Buffer.from('first'))
   await log.sync()
-  const forged = Buffer.from((await files.readWhole(files.paths[0] ?? '')) ?? []).subarray(76)
+  const forged = encodeFrame(recordKind, 2, 0, Buffer.from('never written'))
   log.append(() => forged)
   log.append(() => Buffer.concat([forged, Buffer.from('tail')]))
   log.append(() => Buffer.from('last'))
@@ -470,6 +551,28 @@ test('the chain tells whether anybody changed, cut out or added anything', async
   expect(Buffer.from(same.head)).not.toEqual(head)
   expect(await same.verify()).toBeNull()
   await same.close()
+})
+
+test('the chain is whole over empty segments and restarts, however a group was torn', async () => {
+  for (let seed = 0; seed < 60; seed++) {
+    const files = new FaultyFiles(seeded(seed))
+    const { log } = await open(files, { chain: true })
+    await fill(log, 1)
+    await log.skipTo(log.end)
+    files.kill()
+    const { log: second } = await open(files, { chain: true })
+    files.cutAfter(seed % 6)
+    await fill(second, 5).catch(() => {})
+    files.crash()
+    const { log: third } = await open(files, { chain: true })
+    expect(await third.verify()).toBeNull()
+    await fill(third, 5)
+    expect(await positions(third)).toEqual(range(0, third.end))
+    files.kill()
+    const { log: fourth } = await open(files, { chain: true })
+    expect(await fourth.verify()).toBeNull()
+    await fourth.close()
+  }
 })
 
 test('on the file system: torn at any byte, everything before it is there', async () => {
