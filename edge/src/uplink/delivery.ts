@@ -76,8 +76,11 @@ export class Lane {
   }
 
   get timeoutMs(): number {
-    const base = Math.min(Math.max(3 * (this.#smoothedDelayMs ?? 0), shortestTimeoutMs), longestTimeoutMs)
-    return Math.min(base * 2 ** this.#timeouts, longestBackoffMs) * this.#spread
+    return Math.min(this.#baseMs * 2 ** this.#timeouts, longestBackoffMs) * this.#spread
+  }
+
+  get #baseMs(): number {
+    return Math.min(Math.max(3 * (this.#smoothedDelayMs ?? 0), shortestTimeoutMs), longestTimeoutMs)
   }
 
   /** When `tick` must be called; null: nothing is waited for. */
@@ -111,12 +114,7 @@ export class Lane {
     const confirmed = this.#inFlight.splice(0, open < 0 ? this.#inFlight.length : open)
     for (const { bytes } of confirmed) this.#bytesInFlight -= bytes
     const last = confirmed.at(-1)
-    const delayMs = last && !last.again ? now - last.sentAt : null
-    if (delayMs !== null) {
-      this.#smoothedDelayMs = this.#smoothedDelayMs === null ? delayMs : this.#smoothedDelayMs * 0.875 + delayMs * 0.125
-      this.#timeouts = 0
-      this.#spread = 1
-    }
+    const delayMs = last ? this.#learn(now - last.sentAt, last.again) : null
     this.#acked = next
     this.#sent = Math.max(this.#sent, next)
     this.#highest = Math.max(this.#highest, next)
@@ -168,9 +166,23 @@ export class Lane {
 
   /** Rule 7: the gateway asks for it. False: nothing is on its way, or it was done less than half a time-out ago. */
   resend(now: number): boolean {
-    if (this.#inFlight.length === 0 || now - this.#resentAt < this.timeoutMs / 2) return false
+    if (this.#inFlight.length === 0 || now - this.#resentAt < this.#baseMs / 2) return false
     this.#sendAgain(now)
     return true
+  }
+
+  /**
+   * Returns the delay if it is certain. The confirmation of a batch that was sent twice may belong to either: it can only make the
+   * time-out longer, and one doubling stays until a batch was sent just once, so that a link that has become slow is recognised.
+   */
+  #learn(delayMs: number, again: boolean): number | null {
+    const smoothed = this.#smoothedDelayMs
+    if (!again || smoothed === null || delayMs > smoothed) {
+      this.#smoothedDelayMs = smoothed === null ? delayMs : smoothed * 0.875 + delayMs * 0.125
+    }
+    this.#timeouts = again ? Math.min(this.#timeouts, 1) : 0
+    if (!again) this.#spread = 1
+    return again ? null : delayMs
   }
 
   #sendAgain(now: number): void {

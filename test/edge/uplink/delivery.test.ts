@@ -162,18 +162,45 @@ describe('rule 7: time-out and resend', () => {
     expect(spans(() => 0.999_999).slice(1, 3)).toEqual([4_800, 9_600])
   })
 
-  test('a batch that was sent twice says nothing about the delay, and the longer time-out stays', () => {
+  test('a batch that was sent twice cannot shorten the time-out; one that was sent once can', () => {
     const lane = greeted()
-    fill(lane, 1, 0)
-    lane.tick(2_000)
-    fill(lane, 1, 2_000)
-    expect(lane.confirm(1, 2_010)).toMatchObject({ delayMs: null })
-    expect(lane.delayMs).toBeNull()
+    let now = 0
+    for (let round = 0; round < 4; round++) {
+      fill(lane, 1, now)
+      now = lane.dueAt ?? 0
+      lane.tick(now)
+    }
+    expect(lane.timeoutMs).toBe(32_000)
+    fill(lane, 1, now)
+    expect(lane.confirm(1, now + 10)).toMatchObject({ delayMs: null })
     expect(lane.timeoutMs).toBe(4_000)
-    fill(lane, 2, 3_000)
-    lane.confirm(2, 3_100)
+    fill(lane, 2, now)
+    expect(lane.confirm(2, now + 100)).toMatchObject({ delayMs: 100 })
     expect(lane.timeoutMs).toBe(2_000)
   })
+
+  test.each([2_100, 5_000, 9_000, 25_000])(
+    'a link that takes %i ms is learned: in the end nothing is sent twice',
+    delayMs => {
+      const lane = greeted()
+      let now = 0
+      let sent = 0
+      let twice = 0
+      for (let position = 0; position < 60; position++) {
+        fill(lane, position + 1, now)
+        sent = now
+        while (now < sent + delayMs) {
+          now = Math.min(sent + delayMs, lane.dueAt ?? Number.POSITIVE_INFINITY)
+          if (now < sent + delayMs && lane.tick(now)) {
+            fill(lane, position + 1, now)
+            if (position >= 40) twice++
+          }
+        }
+        lane.confirm(position + 1, now)
+      }
+      expect(twice).toBe(0)
+    },
+  )
 
   test('resend sends again from the confirmed position, at most once in half a time-out', () => {
     const lane = greeted()

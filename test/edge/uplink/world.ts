@@ -9,7 +9,9 @@ import {
 import type { DeviceDescription, TagDescription } from '@penstock/core/description.ts'
 import type { DeviceDiagnosis } from '@penstock/core/diagnosis.ts'
 import { type DeliveryClass, deliveryClasses, type Reading, type Value } from '@penstock/core/reading.ts'
-import type { Link } from '@penstock/core/runtime/link.ts'
+import type { Clock, Ticker } from '@penstock/core/runtime/clock.ts'
+import type { FileLayer } from '@penstock/core/runtime/files.ts'
+import type { ConnectLink, Link } from '@penstock/core/runtime/link.ts'
 import { silentLogger } from '@penstock/core/runtime/log.ts'
 import { decodePayload, encodePayload } from '@penstock/core/sparkplug/codec.ts'
 import type { Metric, Payload } from '@penstock/core/sparkplug/payload.ts'
@@ -88,6 +90,34 @@ export class FakeSource implements UplinkSource {
   }
 }
 
+/** What a process of the edge holds on to; all of it dies with the process. */
+class Process {
+  readonly time: Clock & Ticker
+  readonly files: FileLayer
+  readonly connect: ConnectLink
+  #alive = true
+
+  constructor(world: World) {
+    this.time = {
+      now: () => world.time.now(),
+      after: (delayMs, run) => world.time.after(delayMs, () => this.#alive && run()),
+    }
+    this.files = new Proxy(world.files, {
+      get: (files, name) => {
+        const member: unknown = Reflect.get(files, name, files)
+        if (typeof member !== 'function') return member
+        return (...args: unknown[]) =>
+          this.#alive ? member.apply(files, args) : Promise.reject(new Error('this process is dead'))
+      },
+    })
+    this.connect = options => (this.#alive ? world.network.connect(options) : new Promise(() => {}))
+  }
+
+  kill(): void {
+    this.#alive = false
+  }
+}
+
 export interface WorldOptions {
   readonly seed?: number
   readonly faults?: Faults
@@ -120,6 +150,7 @@ export class World {
   readonly committed: { readonly class: DeliveryClass; readonly pos: number; readonly from: number }[] = []
   readonly losses: DeclaredLoss[] = []
   #stateTime = startMs
+  #process: Process | undefined
 
   constructor(options: WorldOptions = {}) {
     this.options = options
@@ -131,10 +162,12 @@ export class World {
   }
 
   async start(): Promise<Uplink> {
+    const process = new Process(this)
+    this.#process = process
     const boot = { id: 'boot-1', monotonicMs: () => this.time.now() - startMs }
     const uplink = await Uplink.open({
-      ...{ group, edge, host, username: 'e01', servers: 1, connect: this.network.connect, software: 'test 1' },
-      ...{ files: this.files, folder: '/data', clock: this.time, ticker: this.time, log: silentLogger },
+      ...{ group, edge, host, username: 'e01', servers: 1, connect: process.connect, software: 'test 1' },
+      ...{ files: process.files, folder: '/data', clock: process.time, ticker: process.time, log: silentLogger },
       ...{ random: this.random.next, hardwareId: 'box-1', boot, trust: 'trusted', ledger: null },
       limits: { maxBytes: 1024 * 1024, segmentBytes: 64 * 1024, syncMs: 250, maxAgeMs: 0 },
       ...this.options.uplink,
@@ -146,6 +179,7 @@ export class World {
 
   /** Cuts the power of the edge: nothing is closed. */
   crash(): void {
+    this.#process?.kill()
     this.network.kill(`${group}.${edge}`)
     this.files.crash()
     this.uplink = undefined
@@ -165,14 +199,22 @@ export class World {
         onMessage: (topic, payload) => this.#hear(topic, payload),
         signal: new AbortController().signal,
       })
-      await this.time.advance(1)
-      this.hostLink = await connecting
-      const subscribed = this.hostLink.subscribe([groupFilter(group)], 0)
-      await this.time.advance(1)
-      await subscribed
+      this.hostLink = await this.settle(connecting)
+      await this.settle(this.hostLink.subscribe([groupFilter(group)], 0))
     }
     this.state(true)
     await this.time.advance(1)
+  }
+
+  /** Lets time pass until it is done. */
+  async settle<T>(work: Promise<T>): Promise<T> {
+    let done = false
+    const finish = () => {
+      done = true
+    }
+    work.then(finish, finish)
+    while (!done) await this.time.advance(1)
+    return work
   }
 
   state(online: boolean, timestamp = Math.max(this.#stateTime + 1, this.time.now())): void {
@@ -246,6 +288,7 @@ export class World {
   #see(topic: string, bytes: Uint8Array, qos: 0 | 1, retain: boolean): void {
     const parsed = parseTopic(topic)
     if (!parsed || parsed.kind === 'state' || parsed.verb === 'NCMD') return
+    if (parsed.verb === 'DCMD') return
     const payload = decodePayload(bytes)
     const head = payload.body ? decodeBatchHead(payload.body).value : null
     const id = parsed.kind === 'device' ? parsed.device : null
@@ -255,7 +298,7 @@ export class World {
   /** A small gateway: in order, holes by `from`, confirms at once. */
   #hear(topic: string, bytes: Uint8Array): void {
     const parsed = parseTopic(topic)
-    if (parsed?.kind !== 'node' && parsed?.kind !== 'device') return
+    if ((parsed?.kind !== 'node' && parsed?.kind !== 'device') || parsed.verb.endsWith('CMD')) return
     const payload = decodePayload(bytes)
     if (parsed.verb === 'NBIRTH') {
       const named = (name: string) => payload.metrics.find(metric => metric.name === name)
@@ -268,8 +311,8 @@ export class World {
         }
       }
       this.session = Number(named(metricNames.session)?.value)
-      if (this.hello) this.confirm()
     }
+    if (this.hello && payload.metrics.some(metric => metric.name?.endsWith('/End'))) this.confirm()
     const head = payload.body ? decodeBatchHead(payload.body).value : null
     if (!head || !this.confirming || head.session !== this.session) return
     if (head.from <= this.next[head.class] && head.pos >= this.next[head.class]) {
