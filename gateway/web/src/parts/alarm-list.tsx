@@ -4,7 +4,7 @@ import { Link } from 'react-router'
 import { type Alarm, ApiError, answer, client, newCommandId } from '../api/client.ts'
 import { useWords } from '../i18n/language.tsx'
 import { priorityTexts, stateTexts } from '../i18n/texts.ts'
-import { unitText } from './value.ts'
+import { numberText, unitText } from './value.ts'
 
 const order = ['critical', 'high', 'medium', 'low']
 
@@ -79,7 +79,7 @@ function AlarmRow({ alarm, now, mayCommand, live }: { readonly alarm: Alarm } & 
           )}
           {alarm.value !== null && (
             <span className="number">
-              {`${String(alarm.value)} ${unitText(alarm.unit)}`}
+              {`${numberText(alarm.value)} ${unitText(alarm.unit)}`}
               {alarm.limit !== null && ` (${t('limit')} ${alarm.limit})`}
             </span>
           )}

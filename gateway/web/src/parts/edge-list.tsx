@@ -87,4 +87,5 @@ function Fact({
   )
 }
 
-const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
+/** Seconds with one digit; never "-0.0". */
+const seconds = (ms: number): string => `${(Math.round(ms / 100) / 10 || 0).toFixed(1)} s`

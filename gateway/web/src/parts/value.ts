@@ -9,9 +9,12 @@ export function valueText(value: Tag['value'], tag: Pick<Tag, 'resolution' | 'ty
   if (value === null) return '—'
   if (typeof value === 'boolean') return value ? '1' : '0'
   if (tag.type === 'Int64' || tag.type === 'UInt64') return exact(String(value), tag.resolution)
-  if (typeof value === 'number') return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(6)))
-  return String(value)
+  return numberText(value)
 }
+
+/** A measured number with the digits that a single-precision register can mean. */
+export const numberText = (value: number | string | boolean): string =>
+  typeof value === 'number' && !Number.isInteger(value) ? String(Number(value.toPrecision(6))) : String(value)
 
 /** count × resolution, e.g. ("1234567250", "0.001") → "1234567.250" */
 function exact(count: string, resolution: string | null): string {
