@@ -90,7 +90,9 @@ describe('on the line of a whole site', () => {
     expect(other.closedWith).toBeNull()
     city.clear(id)
     expect(await client.tryAsk(11, flow, handled)).not.toBeNull()
-    other.close()
+    const next = await RawClient.connect(city.port(site))
+    expect(await other.closed()).toBe('end')
+    next.close()
   })
 
   it('reset: connected clients are thrown out at once, and new ones at their first request', async () => {

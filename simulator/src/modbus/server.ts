@@ -33,27 +33,36 @@ export interface ModbusServer {
 
 const headerSize = 7
 const longestLength = 254
+const mostConnections = 256
 const garbage = Buffer.from('de ad be ef 00 ff 13 37 55 aa 42 17'.replaceAll(' ', ''), 'hex')
 
 /**
  * A Modbus TCP server: several units on one port, any number of requests in one segment, answers in order in one write.
  * A frame with a wrong protocol id or length cannot be resynchronised and closes the connection.
- * A client that does not read its answers is read no further until it does.
+ * A client that does not read its answers is read no further until it does; more than 256 clients are turned away.
  * @throws PenstockError `port-in-use`
  */
 export async function openModbusServer(options: ModbusServerOptions): Promise<ModbusServer> {
   const sockets = new Set<Socket>()
+  /** clients have hung up, and a half-open line does not notice */
+  const unnoticed = new Set<Socket>()
   const count = { requests: 0 }
   const server = createServer({ allowHalfOpen: true, noDelay: true }, socket => {
     sockets.add(socket)
-    socket.on('close', () => sockets.delete(socket))
+    if (options.faultOf(null)?.kind !== 'half-open') for (const gone of unnoticed) gone.end()
+    socket.on('close', () => {
+      sockets.delete(socket)
+      unnoticed.delete(socket)
+    })
     socket.on('error', () => socket.destroy())
     socket.on('end', () => {
-      if (options.faultOf(null)?.kind !== 'half-open') socket.end()
+      if (options.faultOf(null)?.kind === 'half-open') unnoticed.add(socket)
+      else socket.end()
     })
     const serve = serveConnection(socket, options, count)
     socket.on('data', serve)
   })
+  server.maxConnections = mostConnections
   await listen(server, options.host, options.port)
   const address = server.address()
   let closing: Promise<void> | undefined
