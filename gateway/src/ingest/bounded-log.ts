@@ -37,4 +37,4 @@ export class BoundedLog {
 }
 
 /** Topics and names come from others: no control characters, no endless lines. */
-const printable = (text: string): string => text.slice(0, 200).replace(/\p{Cc}/gu, '?')
+const printable = (text: string): string => text.slice(0, 500).replace(/\p{Cc}/gu, '?')

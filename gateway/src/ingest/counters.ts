@@ -6,6 +6,8 @@ export const newCounters = () => ({
   strayMessages: 0,
   /** not decodable, or against the specification in a way that leaves no meaning */
   malformed: 0,
+  /** messages that ran into a mistake of ours; they are dropped like malformed ones */
+  unexpected: 0,
   births: 0,
   deaths: 0,
   /** NDEATH of an earlier connection */

@@ -166,9 +166,13 @@ export class Host {
       counters.strayMessages++
       bounded.note('stray', topic, stray)
     } catch (error) {
-      counters.malformed++
-      bounded.note('malformed', topic, error instanceof Error ? error.message : String(error))
-      if (!(error instanceof PenstockError)) this.#options.log.error({ err: error }, 'a message could not be handled')
+      if (error instanceof PenstockError) {
+        counters.malformed++
+        bounded.note('malformed', topic, error.message)
+      } else {
+        counters.unexpected++
+        bounded.note('unexpected', topic, error instanceof Error ? (error.stack ?? error.message) : String(error))
+      }
     }
   }
 

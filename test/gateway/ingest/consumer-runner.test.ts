@@ -48,8 +48,9 @@ describe('the consumer runner', () => {
     }
     await bench.time.advance(1_000)
     expect(bench.consumers.map(ticksOf)).toEqual([upTo(1_200), upTo(1_200)])
-    for (const position of upTo(1_200))
-      expect(order.indexOf(`a${position}`)).toBeLessThan(order.indexOf(`b${position}`))
+    for (const record of order.filter(name => name.startsWith('b'))) {
+      expect(order.indexOf(record.replace('b', 'a'))).toBeLessThan(order.indexOf(record))
+    }
     expect(runner.caughtUp()).toBe(true)
   })
 
@@ -77,7 +78,7 @@ describe('the consumer runner', () => {
     expect(ticksOf(a)).toEqual(upTo(300))
     expect(ticksOf(c)).toEqual(upTo(300))
     expect(runner.caughtUp()).toBe(false)
-    expect(runner.status()[1]).toMatchObject({ name: 'b', failing: 'the database is locked', failures: 1, behind: 300 })
+    expect(runner.status()[1]).toMatchObject({ name: 'b', failing: 'the database is locked', failures: 1, applied: 0 })
     await bench.time.advance(20_000)
     expect(runner.status()[1]?.failures).toBe(5)
     if (b) b.fails = null
