@@ -1,4 +1,4 @@
-import { chainNext, sameLink } from './chain.ts'
+import { sameLink, verifyChain } from './chain.ts'
 import type { ChainBreak, Dictionary, DurableLog, DurableLogOptions, LogRecord, Segment } from './durable-log.ts'
 import { decodeHeader } from './durable-log-format.ts'
 import { LogReader } from './durable-log-reader.ts'
@@ -174,13 +174,13 @@ class SegmentedLog implements DurableLog {
     if (before && !sameLink(before, header.link)) {
       return { segment: name, offset: 0, what: 'it does not continue the segment before it' }
     }
-    let link = header.link
-    let start = 0
-    for (const seal of scanSegment(content, first).seals) {
-      link = chainNext(link, [content.subarray(start, seal.offset)])
-      if (!sameLink(link, seal.link)) return { segment: name, offset: start, what: 'a group was altered' }
-      start = seal.next
-    }
-    return { link }
+    const starts: number[] = [0]
+    const groups = scanSegment(content, first).seals.map(({ offset, next, link }) => {
+      const start = starts.at(-1) ?? 0
+      starts.push(next)
+      return { payloads: [content.subarray(start, offset)], link }
+    })
+    const { intact, groups: sound, head } = verifyChain(header.link, groups)
+    return intact ? { link: head } : { segment: name, offset: starts[sound] ?? 0, what: 'a group was altered' }
   }
 }
