@@ -80,12 +80,12 @@ function transitions(level: Level, stream: readonly TagValue[]): string[] {
   const beyond = (value: number, limit: number): boolean =>
     level.high ? (level.inclusive ? value >= limit : value > limit) : level.inclusive ? value <= limit : value < limit
   const story: string[] = []
-  let active = false
+  const alarm = { active: false }
   for (const { value } of stream) {
     if (typeof value !== 'number') continue
-    const next = active ? beyond(value, level.reset) : beyond(value, level.set)
-    if (next !== active) story.push(next ? 'raised' : 'returned')
-    active = next
+    const next = alarm.active ? beyond(value, level.reset) : beyond(value, level.set)
+    if (next !== alarm.active) story.push(next ? 'raised' : 'returned')
+    alarm.active = next
   }
   return story
 }

@@ -112,11 +112,13 @@ export class ModbusClient {
     this.#end(reason)
   }
 
-  /** Takes bytes from the socket. */
-  receive(bytes: Buffer): void {
-    const input = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes])
+  /** Takes the first `count` bytes of the socket's buffer. */
+  receive(bytes: Buffer, count: number): void {
+    const whole = this.#rest.length === 0
+    const input = whole ? bytes : Buffer.concat([this.#rest, bytes.subarray(0, count)])
+    const end = whole ? count : input.length
     let at = 0
-    while (this.isOpen && input.length - at >= 6) {
+    while (this.isOpen && end - at >= 6) {
       const length = (byteAt(input, at + 4) << 8) | byteAt(input, at + 5)
       if (
         byteAt(input, at + 2) !== 0 ||
@@ -124,15 +126,15 @@ export class ModbusClient {
         length < shortestLength ||
         length > longestLength
       ) {
-        this.close(`not Modbus: ${input.toString('hex', at, Math.min(input.length, at + 16))}`)
+        this.close(`not Modbus: ${input.toString('hex', at, Math.min(end, at + 16))}`)
         return
       }
-      if (input.length - at < 6 + length) break
+      if (end - at < 6 + length) break
       this.#answer(input, at, length)
       at += 6 + length
     }
-    // `bytes` is the socket's buffer and will be overwritten: what is kept is copied
-    this.#rest = at === input.length ? empty : Buffer.from(input.subarray(at))
+    // the socket's buffer will be overwritten: what is kept is copied
+    this.#rest = at >= end ? empty : Buffer.from(input.subarray(at, end))
   }
 
   #answer(input: Buffer, at: number, length: number): void {
@@ -213,7 +215,7 @@ export function openModbusClient(options: ModbusClientOptions): Promise<ModbusCl
       onread: {
         buffer: input,
         callback: count => {
-          client?.receive(input.subarray(0, count))
+          client?.receive(input, count)
           return true
         },
       },
