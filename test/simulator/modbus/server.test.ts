@@ -3,6 +3,7 @@ import { RegisterBank } from '@penstock/simulator/modbus/registers.ts'
 import { type ModbusServer, openModbusServer } from '@penstock/simulator/modbus/server.ts'
 import { exceptions, registerUnit, type Unit } from '@penstock/simulator/modbus/unit.ts'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { turn } from '../../support/manual-time.ts'
 import { mbap, payload, RawClient, read, write } from '../raw-client.ts'
 
 const written: { address: number; values: readonly number[] }[] = []
@@ -135,7 +136,11 @@ describe('connections', () => {
 
   it('waits for the rest of a request that arrives in pieces', async () => {
     const request = mbap(5, 1, read(3, 0, 1))
-    for (const byte of request) client.send(Buffer.from([byte]))
+    for (const byte of request) {
+      client.send(Buffer.from([byte]))
+      // Lets the byte arrive alone.
+      for (let turns = 0; turns < 5; turns++) await turn()
+    }
     expect((await client.bytes(11)).toString('hex')).toBe('00050000000501030203e8')
   })
 
