@@ -355,6 +355,29 @@ describe('the connection', () => {
     expect(acquisition.diagnosis('w:m-1').counters.reconnects).toBe(1)
   })
 
+  test('a unit that ends the connection whenever it is asked is left alone; the others are read', async () => {
+    server.set(2, 0, 50)
+    server.fault = request => (request.unitId === 1 ? 'reset' : null)
+    acquisition = await open(site([1, 2]), { clock: time, ticker: time, sink })
+    acquisition.start()
+    const step = (ms: number) => (done: () => unknown) =>
+      expect.poll(
+        async () => {
+          await time.advance(ms)
+          return done()
+        },
+        { interval: 2, timeout: 10_000 },
+      )
+    await step(50)(() => acquisition.isOnline('w:m-1')).toBe(false)
+    await step(50)(() => last('w/m-2/flow')).toEqual([50, 'good', null])
+    const from = time.now()
+    const connections = server.connections
+    await step(25)(() => time.now() - from > 20_000).toBe(true)
+    expect(acquisition.isOnline('w:m-2')).toBe(true)
+    // one connection a probe
+    expect(server.connections - connections).toBeLessThanOrEqual(6)
+  })
+
   test('garbage closes the connection and the next one works', async () => {
     server.set(1, 0, 100)
     await begin(site([1]))

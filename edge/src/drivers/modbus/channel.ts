@@ -167,8 +167,9 @@ export class ModbusChannel implements DriverChannel, Wire {
     const now = this.#deps.clock.now()
     const reason = reasonOf(failure)
     if (failure.kind === 'closed') {
-      unit.diagnosis.failed(reason, 'the connection was lost before the answer came', now)
-      return !this.#closed
+      // a unit that ends the connection whenever it is asked would end it for all others too
+      const text = 'the connection was lost before the answer came'
+      return !this.#closed && this.#unitFailed(unit, request.sentAt, reason, text)
     }
     if (failure.kind === 'exception') {
       this.#silence = 0
