@@ -2,18 +2,17 @@ import type { DeclaredLoss } from '@penstock/core/delivery/batch.ts'
 import { batchUuid, type Confirm, decodeBatchHead, endMetric, metricNames } from '@penstock/core/delivery/wire.ts'
 import { deliveryClasses, type Reading } from '@penstock/core/reading.ts'
 import { PenstockError } from '@penstock/core/runtime/errors.ts'
-import type { Metric, Payload } from '@penstock/core/sparkplug/payload.ts'
+import type { Payload } from '@penstock/core/sparkplug/payload.ts'
 import type { DeviceVerb, NodeVerb } from '@penstock/core/sparkplug/topics.ts'
-import type { LiveTable } from '../live/live-table.ts'
 import type { LiveEdge } from '../live/table.ts'
 import type { Admission, Refusal } from './admission.ts'
 import { BatchLane, type DeliveryRules } from './batch-lane.ts'
-import { countOf, isControl, readNodeBirth, readTags, textOf, toReading } from './births.ts'
+import { countOf, readNodeBirth, readTags, textOf, toReading } from './births.ts'
 import { ConfirmPolicy } from './confirm.ts'
-import type { IngestCounters } from './counters.ts'
 import { readDiagnosis, readLoss } from './edge-reports.ts'
 import type { Inbox } from './inbox.ts'
 import type { Instant } from './instant.ts'
+import { LiveLane, type LiveLaneContext } from './live-lane.ts'
 import { Presence } from './presence.ts'
 import { RebirthLimit } from './rebirth-limit.ts'
 import type { EdgeKey } from './record.ts'
@@ -21,16 +20,10 @@ import type { Arrival } from './sequence.ts'
 import { Session } from './session.ts'
 import { Skew } from './skew.ts'
 
-export interface IntakeContext {
+export interface IntakeContext extends LiveLaneContext {
   readonly inbox: Pick<Inbox, 'append' | 'positions' | 'takesBatches' | 'takesLive'>
-  readonly live: LiveTable
   readonly admission: Admission
-  readonly counters: IngestCounters
   readonly rules: DeliveryRules
-  /** whether an alarm rule reads the tag: its live values go through the inbox */
-  readonly readsLive: (tag: string) => boolean
-  /** live values as they are shown, of every edge */
-  readonly onLive: (edge: EdgeKey, readings: readonly Reading[], receivedAt: number) => void
   /** something is wrong with what came; `place` is the topic */
   readonly note: (kind: string, place: string, what: string) => void
 }
@@ -60,6 +53,7 @@ export class EdgeIntake {
   readonly presence: Presence
   readonly #context: IntakeContext
   readonly #rebirth = new RebirthLimit()
+  readonly #lane: LiveLane
   #session: Session | null = null
   #refusal: Refusal | null = 'unknown-edge'
   #hardwareId: string | null = null
@@ -78,6 +72,7 @@ export class EdgeIntake {
     this.group = group
     this.id = id
     this.#context = context
+    this.#lane = new LiveLane(this.edge, context)
     this.presence = new Presence(this.edge, context.inbox, context.live, at.now)
   }
 
@@ -375,9 +370,8 @@ export class EdgeIntake {
       readings.push(source.retired ? { ...reading, value: null, quality: 'bad', reason: 'retired' } : reading)
     }
     live.retire(this.edge, device ?? '', tag => listed.has(tag), at.now)
-    this.#show(readings, true, at)
-    if (!session.birth.delivery) this.#countForeign(readings, true, at)
-    else this.#appendLive(readings, at)
+    this.#lane.show(readings, true, at.now)
+    this.#spread(session, readings, [], at)
     return site
   }
 
@@ -393,17 +387,13 @@ export class EdgeIntake {
       this.#batch(session, device, payload, payload.body, arrival, at)
       return
     }
-    const { readings, history, unresolved } = this.#readings(session, device, payload, at)
-    if (unresolved > 0) this.#unresolved(session, 'an alias that no birth declared')
+    const { current, history, unresolved } = session.readings(device, payload, at.now)
+    if (unresolved > 0) this.#unresolved(session, 'an alias that no birth declared', unresolved)
     if (history.length === 0) this.#measureSkew(payload, at)
     counters.liveCopies++
-    counters.liveReadings += readings.length
-    this.#show(readings, arrival === 'in-order', at)
-    if (session.birth.delivery) this.#appendLive(readings, at)
-    else {
-      this.#countForeign(history, false, at)
-      this.#countForeign(readings, true, at)
-    }
+    counters.liveReadings += current.length
+    this.#lane.show(current, arrival === 'in-order', at.now)
+    this.#spread(session, current, history, at)
     if (device !== null) this.#diagnosis(device, payload)
   }
 
@@ -427,32 +417,42 @@ export class EdgeIntake {
       return
     }
     session.end[head.class] = Math.max(session.end[head.class], head.pos + 1)
-    const { readings, history, unresolved } = this.#readings(session, device, payload, at)
+    const { current, history, unresolved } = session.readings(device, payload, at.now)
     if (unresolved > 0) {
-      this.#unresolved(session, 'an alias that no birth declared')
+      this.#unresolved(session, 'an alias that no birth declared', unresolved)
       return
     }
     const live = history.length === 0
     if (live) this.#measureSkew(payload, at)
     if (!session.lane) return
-    if (head.pos >= session.lane.next(head.class)) this.#show(readings, arrival === 'in-order', at)
+    if (head.pos >= session.lane.next(head.class)) this.#lane.show(current, arrival === 'in-order', at.now)
     if (this.#refusal !== null) {
       counters.refusedBatches++
       return
     }
-    const all = live
-      ? readings
-      : history.length === payload.metrics.length
-        ? history
-        : this.#inOrder(session, device, payload, at)
+    const mixed = !live && current.length > 0
+    const readings = live ? current : mixed ? session.readingsInOrder(device, payload, at.now) : history
     const losses = device === null ? this.#losses(payload) : []
     const skewMs = this.skew.ms ?? 0
-    const batch = { head, readings: all, losses, receivedAt: at.now, skewMs, live }
+    const batch = { head, readings, losses, receivedAt: at.now, skewMs, live }
     if (!session.lane.offer(batch, at.tick)) return
     this.#waitingForCommit = true
     this.#rebirth.progress()
-    const last = all.at(-1)
+    const last = readings.at(-1)
     if (last) this.#lagMs = at.now - last.sourceTimestamp - skewMs
+  }
+
+  /** Beyond the screens: to the alarms, or, for a node without positions, into what counts. Of registered edges only. */
+  #spread(session: Session, current: readonly Reading[], history: readonly Reading[], at: Instant): void {
+    if (this.#refusal !== null) return
+    const skewMs = this.skew.ms ?? 0
+    if (session.birth.delivery) {
+      this.#lane.alarm(current, at.now, skewMs)
+      return
+    }
+    this.#lane.countByKey(history, false, at.now, skewMs)
+    this.#lane.countByKey(current, true, at.now, skewMs)
+    this.#rebirth.progress()
   }
 
   #alien(session: Session, at: Instant): void {
@@ -465,74 +465,14 @@ export class EdgeIntake {
     }
   }
 
-  /** Values that are current, and those that are history; what no birth declared is only counted. */
-  #readings(
-    session: Session,
-    device: string | null,
-    payload: Payload,
-    at: Instant,
-  ): { readings: Reading[]; history: Reading[]; unresolved: number } {
-    const readings: Reading[] = []
-    const history: Reading[] = []
-    let unresolved = 0
-    const otherwiseAt = payload.timestamp ?? at.now
-    for (const metric of payload.metrics) {
-      if (isReport(metric)) continue
-      const source = session.resolve(device, metric)
-      if (!source) unresolved++
-      else if (metric.isHistorical === true || source.retired || source.retyped)
-        history.push(toReading(source, metric, otherwiseAt))
-      else readings.push(toReading(source, metric, otherwiseAt))
-    }
-    this.#context.counters.unresolved += unresolved
-    return { readings, history, unresolved }
-  }
-
-  /** All readings of a batch that mixes current and historical ones, as they stand in it. */
-  #inOrder(session: Session, device: string | null, payload: Payload, at: Instant): Reading[] {
-    return payload.metrics.flatMap(metric => {
-      const source = isReport(metric) ? undefined : session.resolve(device, metric)
-      return source ? [toReading(source, metric, payload.timestamp ?? at.now)] : []
-    })
-  }
-
-  #show(readings: readonly Reading[], inOrder: boolean, at: Instant): void {
-    const { live, onLive } = this.#context
-    if (readings.length === 0) return
-    for (const reading of readings) live.update(this.edge, reading, at.now, inOrder)
-    onLive(this.edge, readings, at.now)
-  }
-
-  /** The live lane of the alarms. Never counted. */
-  #appendLive(readings: readonly Reading[], at: Instant): void {
-    const { inbox, readsLive, counters } = this.#context
-    if (this.#refusal !== null) return
-    const read = readings.filter(({ tag }) => readsLive(tag))
-    if (read.length === 0) return
-    if (inbox.takesLive)
-      inbox.append({ kind: 'live', edge: this.edge, receivedAt: at.now, skewMs: this.skew.ms ?? 0, readings: read })
-    else counters.refusedLive += read.length
-  }
-
-  /** Readings of a node without positions count by key: tag, source time. They are lost when they cannot be kept now. */
-  #countForeign(readings: readonly Reading[], live: boolean, at: Instant): void {
-    const { inbox, counters } = this.#context
-    if (readings.length === 0 || this.#refusal !== null) return
-    if (!inbox.takesBatches) {
-      counters.foreignLost += readings.length
-      return
-    }
-    const position = { epoch: '', class: 'raw', from: 0, pos: 0, crc: 0 } as const
-    const skewMs = this.skew.ms ?? 0
-    inbox.append({ kind: 'batch', edge: this.edge, ...position, receivedAt: at.now, skewMs, live, readings })
-    counters.readings += readings.length
-    this.#rebirth.progress()
-  }
-
   /** What the node says about itself: positions, hash of its alarm limits. Who still tells its positions awaits the hello. */
   #nodeReports(session: Session, payload: Payload, at: Instant): void {
     let waits = false
     for (const metric of payload.metrics) {
+      // it waits for a hello to an NBIRTH that did not arrive; what it sends until then shows it nowhere else
+      if (metric.name === metricNames.session && countOf(metric) !== session.birth.delivery?.session) {
+        return this.#alien(session, at)
+      }
       if (metric.name === metricNames.alarmLimitsHash) this.#limitsHash = textOf(metric) ?? ''
       for (const name of deliveryClasses) {
         if (metric.name !== endMetric(name)) continue
@@ -562,7 +502,8 @@ export class EdgeIntake {
   }
 
   /** While a message is missing the birth may be the one; otherwise the edge has to be born again. */
-  #unresolved(session: Session, reason: string): void {
+  #unresolved(session: Session, reason: string, metrics = 0): void {
+    this.#context.counters.unresolved += metrics
     if (session.sequence.gapSince === forever) this.#rebirth.want(reason)
   }
 
@@ -594,8 +535,5 @@ export class EdgeIntake {
     this.presence.edgeOffline(at, this.#context.admission.isRegistered(this.group, this.id))
   }
 }
-
-/** Metrics that are no readings. */
-const isReport = ({ alias, name }: Metric): boolean => alias === undefined && name !== undefined && isControl(name)
 
 const forever = Number.POSITIVE_INFINITY

@@ -96,6 +96,10 @@ export class BatchLane {
       this.#confirm.repeated(tick)
       return false
     }
+    if (!this.#inbox.takesBatches) {
+      this.#counters.refusedBatches++
+      return false
+    }
     if (this.#from(batch) > next) {
       this.#hold(batch, tick)
       return false
@@ -166,10 +170,7 @@ export class BatchLane {
     const { class: name, from, pos, crc } = head
     const edge = this.#edge
     const epoch = this.#epoch
-    if (!this.#inbox.takesBatches) {
-      this.#counters.refusedBatches++
-      return false
-    }
+    if (!this.#inbox.takesBatches) return false
     if (pos > next) {
       const hole = { class: name, from: next, to: pos, firstMs: null, lastMs: null, reason: null }
       this.#inbox.append({ kind: 'loss', edge, epoch, receivedAt, ...hole })

@@ -5,7 +5,8 @@ import { PenstockError } from '@penstock/core/runtime/errors.ts'
 import type { FileLayer } from '@penstock/core/runtime/files.ts'
 import type { Logger } from '@penstock/core/runtime/log.ts'
 import type { InboxWriter } from '../consumer.ts'
-import { Positions } from './positions.ts'
+import { fold, readSnapshot, type Snapshot, snapshotPath } from './fold.ts'
+import type { Positions } from './positions.ts'
 import { Recent } from './recent.ts'
 import type { InboxRecord } from './record.ts'
 import { decodeEntry, encodeEntry, type StoredEntry } from './record-codec.ts'
@@ -20,7 +21,7 @@ export interface InboxOptions {
   readonly maxBytes: number
   /** free space that is left to live values, commands and consumers; default 4 segments, at most 64 MiB */
   readonly reserveBytes?: number
-  /** decoded entries kept for consumers in step, about; default 32 MiB of their encoded size */
+  /** decoded entries kept for consumers in step, about; default 4 MiB of their encoded size, decoded about ten times as much */
   readonly recentBytes?: number
   /** highest cursor of the consumers: new positions start above it, also after an older inbox was put back */
   readonly atLeast?: number
@@ -69,7 +70,7 @@ export class Inbox implements InboxWriter {
     this.#durable = durable
     this.positions = positions
     this.#checkpoint = checkpoint
-    this.#recent = new Recent(durable.end, options.recentBytes ?? 32 * 1024 * 1024)
+    this.#recent = new Recent(durable.end, options.recentBytes ?? 4 * 1024 * 1024)
     this.#reserveBytes = options.reserveBytes ?? Math.min(64 * 1024 * 1024, 4 * options.segmentBytes)
     this.#segmentFirst = durable.segments().at(-1)?.first ?? durable.end
   }
@@ -362,59 +363,4 @@ export class Inbox implements InboxWriter {
     const details = { path: this.#options.folder, cause: String(this.#cause) }
     return new PenstockError('disk-failed', details, { cause: this.#cause })
   }
-}
-
-interface Snapshot {
-  /** the fold of all records below */
-  readonly position: number
-  readonly state: string
-}
-
-const snapshotPath = (folder: string): string => `${folder}/positions.json`
-
-/** null when there is none or it is damaged: then the whole log is read. */
-async function readSnapshot(files: FileLayer, folder: string, log: Logger): Promise<Snapshot | null> {
-  try {
-    const bytes = await files.readWhole(snapshotPath(folder))
-    if (!bytes) return null
-    const snapshot = JSON.parse(new TextDecoder().decode(bytes)) as Snapshot
-    new Positions().restore(snapshot.state)
-    return Number.isSafeInteger(snapshot.position) ? snapshot : null
-  } catch (error) {
-    log.warn({ err: error }, 'the snapshot of the inbox cannot be read; the whole inbox is read instead')
-    return null
-  }
-}
-
-/** Snapshot, then every record above it; a checkpoint replaces everything before it. */
-async function fold(
-  durable: DurableLog,
-  snapshot: Snapshot | null,
-  log: Logger,
-): Promise<{ positions: Positions; end: number; checkpoint: number }> {
-  const positions = new Positions()
-  let at = durable.first
-  let checkpoint = -1
-  if (snapshot && snapshot.position >= durable.first) {
-    positions.restore(snapshot.state)
-    at = snapshot.position
-  }
-  while (at < durable.durableEnd) {
-    const records = await durable.read(at, 10_000, 4 * 1024 * 1024)
-    for (const record of records) {
-      try {
-        const entry = decodeEntry(record, false)
-        if (entry.kind === 'checkpoint') checkpoint = record.position
-        positions.apply(entry)
-      } catch (error) {
-        log.error({ err: error, position: record.position }, 'a record of the inbox cannot be read')
-      }
-    }
-    const last = records.at(-1)
-    if (!last) break
-    at = last.position + 1
-  }
-  positions.beginCommit()
-  positions.endCommit()
-  return { positions, end: Math.max(durable.end, snapshot?.position ?? 0), checkpoint }
 }

@@ -1,3 +1,4 @@
+import { PenstockError } from '@penstock/core/runtime/errors.ts'
 import type { LiveTable } from '../live/live-table.ts'
 import type { Inbox } from './inbox.ts'
 import type { Instant } from './instant.ts'
@@ -99,8 +100,13 @@ export class Presence {
     return this.#inbox.positions.edge(this.#edge)?.devices.get(device)?.tags ?? []
   }
 
+  /** When the disk refuses for so long that even this is too much, the next birth makes up for it. */
   #append(event: EdgeEntry['event'], device: string | null, tags: readonly string[], at: Instant): void {
-    this.#inbox.append({ kind: 'edge', edge: this.#edge, event, device, tags, at: at.now })
+    try {
+      this.#inbox.append({ kind: 'edge', edge: this.#edge, event, device, tags, at: at.now })
+    } catch (error) {
+      if (!(error instanceof PenstockError)) throw error
+    }
   }
 }
 

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { World } from './harness.ts'
 
-const numRuns = Number(process.env['PENSTOCK_RUNS'] ?? 40)
+const numRuns = Number(process.env.PENSTOCK_RUNS ?? 40)
 
 let world: World
 let link: Link

@@ -7,7 +7,7 @@ import { FaultyFiles } from '../../support/faulty-files.ts'
 import { ManualTime } from '../../support/manual-time.ts'
 import { SeededRandom } from '../../support/random.ts'
 
-const runs = Number(process.env['PENSTOCK_RUNS'] ?? 60)
+const runs = Number(process.env.PENSTOCK_RUNS ?? 60)
 
 const batch = (pos: number, fields: Partial<BatchEntry> = {}): BatchEntry => ({
   kind: 'batch',

@@ -4,7 +4,7 @@ import { decodeEntry, encodeEntry, type StoredEntry } from '@penstock/gateway/in
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-const numRuns = Number(process.env['PENSTOCK_RUNS'] ?? 300)
+const numRuns = Number(process.env.PENSTOCK_RUNS ?? 300)
 
 /** Encodes with a dictionary as a segment has one, and decodes. */
 function throughTheLog(entry: StoredEntry): { entry: StoredEntry; bytes: number } {
