@@ -4,8 +4,10 @@ import type { Reported } from './plant.ts'
 
 /** What the edge's disk was at some time, in numbers of reported batches. */
 export interface Lineage {
-  /** durable batches on the disk image, by class */
+  /** durable batches on it, by class */
   readonly held: Readonly<Record<DeliveryClass, ReadonlySet<number>>>
+  /** beside those, what was written and may have reached it */
+  readonly written: Readonly<Record<DeliveryClass, ReadonlySet<number>>>
 }
 
 export interface Truth {
@@ -65,7 +67,7 @@ export function judge(truth: Truth, records: readonly InboxRecord[]): Findings {
     }
     for (const [serial, times] of count) {
       if (times === 1) continue
-      if (truth.images.some(image => image.held[name].has(serial))) repeated++
+      if (truth.images.some(image => image.written[name].has(serial))) repeated++
       else twice.push(`${name} ${serial}: ${times} times`)
     }
     for (const reported of truth.reported[name]) {

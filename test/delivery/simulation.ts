@@ -98,8 +98,9 @@ class Simulation {
   readonly #epochs = new Map<string, Readonly<Record<DeliveryClass, number>>>()
   readonly #destroyed: Record<DeliveryClass, Set<number>> = { alarm: new Set(), total: new Set(), raw: new Set() }
   readonly #restored: Lineage[] = []
-  /** durable batches on the edge's disk as it is now */
+  /** durable batches on the edge's disk as it is now, and all that may be on it */
   #held: Record<DeliveryClass, Set<number>> = { alarm: new Set(), total: new Set(), raw: new Set() }
+  #written: Record<DeliveryClass, Set<number>> = { alarm: new Set(), total: new Set(), raw: new Set() }
   #image: { disk: DiskImage; lineage: Lineage } | null = null
   #backup: DiskImage | null = null
   #edge: Process | null = null
@@ -175,11 +176,13 @@ class Simulation {
   #isDrained(): boolean {
     const outbox = this.#uplink?.outbox
     const session = this.#uplink?.node?.session
-    if (!outbox || !session || session.confirmedAt === null) return false
-    return deliveryClasses.every(name => outbox.of(name).cursor >= outbox.of(name).end)
+    if (!outbox || !session) return false
+    // not the cursor: a restored gateway may want again what was confirmed long ago
+    return deliveryClasses.every(name => (session.lane(name).acked ?? -1) >= outbox.of(name).end)
   }
 
   #count(event: string): void {
+    if (this.#calm) return
     this.#events[event] = (this.#events[event] ?? 0) + 1
   }
 
@@ -199,6 +202,7 @@ class Simulation {
         ...([name, device, record, `boot-${this.#boots}`, edge.clock.now(), edge.ticker.now()] as const),
       )
       const held = this.#held[name]
+      this.#written[name].add(reported.serial)
       uplink.report(batch, () => {
         reported.durable = true
         held.add(reported.serial)
@@ -335,18 +339,22 @@ class Simulation {
     if (this.#random.chance(0.6)) this.#edgeDisk.crash()
     else this.#edgeDisk.kill()
     const { images } = this.#scenario
-    if (images === 0) return
+    if (images === 0 || this.#calm) return
     if (this.#image && this.#random.chance(images)) {
       this.#count('disk image')
       this.#edgeDisk.restore(this.#image.disk)
-      const { held } = this.#image.lineage
+      const { held, written } = this.#image.lineage
       for (const name of deliveryClasses) {
         for (const serial of this.#held[name]) if (!held[name].has(serial)) this.#destroyed[name].add(serial)
       }
       this.#held = copyOf(held)
+      this.#written = copyOf(written)
       this.#restored.push(this.#image.lineage)
     } else if (this.#random.chance(0.5)) {
-      this.#image = { disk: this.#edgeDisk.snapshot(), lineage: { held: copyOf(this.#held) } }
+      this.#image = {
+        disk: this.#edgeDisk.snapshot(),
+        lineage: { held: copyOf(this.#held), written: copyOf(this.#written) },
+      }
     }
   }
 
@@ -398,7 +406,7 @@ class Simulation {
     if (this.#random.chance(0.6)) this.#gatewayDisk.crash()
     else this.#gatewayDisk.kill()
     const { backups } = this.#scenario
-    if (backups === 0) return
+    if (backups === 0 || this.#calm) return
     if (this.#backup && this.#random.chance(backups)) {
       this.#count('gateway backup')
       this.#gatewayDisk.restore(this.#backup)

@@ -256,7 +256,7 @@ class Connection implements Link {
     this.#queuedBytes += payload.length
     this.#up.send(this.#network.hopMs(), () => {
       this.#queuedBytes -= payload.length
-      this.#network.deliver(this.clientId, message)
+      if (this.#brokerOpen) this.#network.deliver(this.clientId, message)
     })
   }
 
@@ -321,9 +321,10 @@ class Connection implements Link {
   }
 
   freeze(): void {
+    if (this.#frozen) return
+    this.#frozen = true
     this.#up.freeze()
     this.#down.freeze()
-    this.#frozen = true
     const patience = this.#network.keepaliveMs * 1.5
     this.#deadlines.push(this.#network.time.after(patience, () => this.#endClient('Keepalive timeout')))
     this.#brokerDeadline = this.#network.time.after(patience, () => this.#endBroker(true))
@@ -377,6 +378,7 @@ class Connection implements Link {
   #endBroker(publishWill: boolean): void {
     if (!this.#brokerOpen) return
     this.#brokerOpen = false
+    this.#brokerDeadline()
     this.#network.forget(this)
     if (publishWill) this.#network.deliver(this.clientId, this.#options.will)
   }

@@ -130,11 +130,13 @@ export class SessionWriter {
     this.#send('DDATA', device.id, [metric])
   }
 
-  ends(end: Readonly<Record<DeliveryClass, number>>): void {
+  /** While nobody confirms. The session tells a gateway that missed the NBIRTH, and confirms an earlier session, that it did. */
+  ends(session: number, end: Readonly<Record<DeliveryClass, number>>): void {
     const timestamp = wireTime(this.#now())
     const metrics = deliveryClasses.map(name =>
       dataMetric('Int64', BigInt(end[name]), { name: endMetric(name), timestamp }),
     )
+    metrics.push(dataMetric('Int64', BigInt(session), { name: metricNames.session, timestamp }))
     this.#send('NDATA', null, metrics)
   }
 

@@ -458,7 +458,7 @@ export class Session {
     this.#endTimer = ticker.after(repeatEndMs, () => {
       this.#settleDeaths()
       if (this.#helloAt !== null || this.#closed) return
-      this.#writer.ends(perClass(name => this.#positionOf(name, outbox.of(name).durableEnd)))
+      this.#writer.ends(this.#number, perClass(name => this.#positionOf(name, outbox.of(name).durableEnd)))
       this.#repeatEnds()
     })
   }
