@@ -38,6 +38,7 @@ export class ClassLog {
   readonly #options: ClassLogOptions
   readonly #log: DurableLog
   readonly #kinds = new Map<string, StoredTag>()
+  readonly #openedEnd: number
   #cursor: number
   #tail: number | null
   #holes: Hole[]
@@ -51,6 +52,7 @@ export class ClassLog {
     this.name = options.name
     this.#options = options
     this.#log = options.log
+    this.#openedEnd = options.log.end
     this.#cursor = options.cursor
     this.#tail = options.tail
     this.#holes = [...options.holes]
@@ -86,6 +88,14 @@ export class ClassLog {
 
   get segments(): readonly Segment[] {
     return this.#log.segments()
+  }
+
+  /**
+   * One past the last record that was ever durable, as far as this disk shows: after a start some of it may have to be written
+   * again, which a full disk delays.
+   */
+  get provenEnd(): number {
+    return Math.max(this.publishable, this.#openedEnd)
   }
 
   /** One past the last record that may be published (delivery protocol, rule 1). */

@@ -412,7 +412,7 @@ export class Session {
       const check = {
         next: next[name],
         tail: confirm.tail[name],
-        durableEnd: outbox.of(name).publishable,
+        durableEnd: outbox.of(name).provenEnd,
         ownCrc: own[name],
       }
       if (!isOtherDisk(check, rules.tailCheck !== false)) continue

@@ -9,9 +9,7 @@ import {
 import type { DeviceDescription, TagDescription } from '@penstock/core/description.ts'
 import type { DeviceDiagnosis } from '@penstock/core/diagnosis.ts'
 import { type DeliveryClass, deliveryClasses, type Reading, type Value } from '@penstock/core/reading.ts'
-import type { Clock, Ticker } from '@penstock/core/runtime/clock.ts'
-import type { FileLayer } from '@penstock/core/runtime/files.ts'
-import type { ConnectLink, Link } from '@penstock/core/runtime/link.ts'
+import type { Link } from '@penstock/core/runtime/link.ts'
 import { silentLogger } from '@penstock/core/runtime/log.ts'
 import { decodePayload, encodePayload } from '@penstock/core/sparkplug/codec.ts'
 import type { Metric, Payload } from '@penstock/core/sparkplug/payload.ts'
@@ -21,6 +19,7 @@ import { groupFilter, nodeTopic, parseTopic, stateTopic } from '@penstock/core/s
 import { birthMetric, dataMetric, typedValue } from '@penstock/core/sparkplug/values.ts'
 import type { UplinkSource } from '@penstock/edge/uplink/source.ts'
 import { Uplink, type UplinkOptions } from '@penstock/edge/uplink/uplink.ts'
+import { Process } from '../../delivery/process.ts'
 import { FaultyFiles } from '../../support/faulty-files.ts'
 import { ManualTime } from '../../support/manual-time.ts'
 import { type Faults, Network, noFaults } from '../../support/network.ts'
@@ -90,37 +89,11 @@ export class FakeSource implements UplinkSource {
   }
 }
 
-/** What a process of the edge holds on to; all of it dies with the process. */
-class Process {
-  readonly time: Clock & Ticker
-  readonly files: FileLayer
-  readonly connect: ConnectLink
-  #alive = true
-
-  constructor(world: World) {
-    this.time = {
-      now: () => world.time.now(),
-      after: (delayMs, run) => world.time.after(delayMs, () => this.#alive && run()),
-    }
-    this.files = new Proxy(world.files, {
-      get: (files, name) => {
-        const member: unknown = Reflect.get(files, name, files)
-        if (typeof member !== 'function') return member
-        return (...args: unknown[]) =>
-          this.#alive ? member.apply(files, args) : Promise.reject(new Error('this process is dead'))
-      },
-    })
-    this.connect = options => (this.#alive ? world.network.connect(options) : new Promise(() => {}))
-  }
-
-  kill(): void {
-    this.#alive = false
-  }
-}
-
 export interface WorldOptions {
   readonly seed?: number
   readonly faults?: Faults
+  /** how far the edge's calendar is off */
+  readonly clockOffsetMs?: number
   readonly devices?: readonly DeviceDescription[]
   readonly uplink?: Partial<UplinkOptions>
 }
@@ -162,12 +135,15 @@ export class World {
   }
 
   async start(): Promise<Uplink> {
-    const process = new Process(this)
+    const process = new Process({
+      ...{ time: this.time, disk: this.files, random: this.random, clockOffsetMs: this.options.clockOffsetMs ?? 0 },
+      ...{ syncMs: 0, dieAtOperation: null, onDeath: () => {} },
+    })
     this.#process = process
     const boot = { id: 'boot-1', monotonicMs: () => this.time.now() - startMs }
     const uplink = await Uplink.open({
-      ...{ group, edge, host, username: 'e01', servers: 1, connect: process.connect, software: 'test 1' },
-      ...{ files: process.files, folder: '/data', clock: process.time, ticker: process.time, log: silentLogger },
+      ...{ group, edge, host, username: 'e01', servers: 1, connect: this.network.connect, software: 'test 1' },
+      ...{ files: process.files, folder: '/data', clock: process.clock, ticker: process.ticker, log: silentLogger },
       ...{ random: this.random.next, hardwareId: 'box-1', boot, trust: 'trusted', ledger: null },
       limits: { maxBytes: 1024 * 1024, segmentBytes: 64 * 1024, syncMs: 250, maxAgeMs: 0 },
       ...this.options.uplink,
@@ -177,9 +153,15 @@ export class World {
     return uplink
   }
 
+  /** A clean stop of the edge. */
+  async stop(): Promise<void> {
+    if (this.uplink) await this.settle(this.uplink.close())
+    this.#process?.die()
+  }
+
   /** Cuts the power of the edge: nothing is closed. */
   crash(): void {
-    this.#process?.kill()
+    this.#process?.die()
     this.network.kill(`${group}.${edge}`)
     this.files.crash()
     this.uplink = undefined
@@ -244,8 +226,9 @@ export class World {
     return new Promise(resolve => this.uplink?.report(batch, resolve))
   }
 
-  command(metrics: Metric[], timestamp = this.time.now()): void {
-    const payload = encodePayload({ timestamp, metrics })
+  /** `timestamp` null: the payload has none */
+  command(metrics: Metric[], timestamp: number | null = this.time.now()): void {
+    const payload = encodePayload({ timestamp: timestamp ?? undefined, metrics })
     this.hostLink?.publish(nodeTopic(group, 'NCMD', edge), payload, { qos: 0, retain: false })
   }
 
@@ -253,7 +236,7 @@ export class World {
     this.command([birthMetric('Boolean', true, { name: metricNames.rebirth, timestamp: this.time.now() })])
   }
 
-  confirm(more: Partial<Confirm> = {}, timestamp?: number): void {
+  confirm(more: Partial<Confirm> = {}, timestamp?: number | null): void {
     const confirm: Confirm = {
       ...{ host, ledger: this.ledger, epoch: this.epoch, session: this.session },
       ...{ next: { ...this.next }, tail: { ...this.tail }, resend: [] },
