@@ -167,6 +167,18 @@ describe('the saved state', () => {
     },
   )
 
+  it('lets no total go back when the clock of the city goes on from a second before the kill', async () => {
+    const time = new ManualTime(start)
+    const files = disk()
+    const before = await make(time, { stateFile, files })
+    await time.advance(40_900)
+    const rest = disk()
+    await rest.replace(stateFile, (await files.readWhole(stateFile)) ?? new Uint8Array())
+    const after = await make(new ManualTime(start + 40_000), { stateFile, files: rest })
+    for (const [meter, total] of totals(after).entries())
+      expect(total).toBeGreaterThanOrEqual(totals(before)[meter] ?? 0)
+  })
+
   it('begins the scenario anew after an orderly stop, with the meters where they were and what flowed meanwhile', async () => {
     const time = new ManualTime(start)
     const files = disk()
