@@ -68,7 +68,7 @@ describe('a year of real meters', () => {
       writeFileSync(join(folder.path, 'users.yaml'), 'users: []\n')
       writeFileSync(
         join(folder.path, 'gateway.yaml'),
-        `gateway: { hostId: penstock, groups: [real], data: gateway }\nbroker:\n${broker}http: { port: ${ports.http}, apiTokenFile: api-token }\nregistry: registry.yaml\nusers: users.yaml\n`,
+        `gateway: { hostId: penstock, groups: [real], data: gateway }\nbroker:\n${broker}inbox: { keepBytes: 1GiB }\nhttp: { port: ${ports.http}, apiTokenFile: api-token }\nregistry: registry.yaml\nusers: users.yaml\n`,
       )
       const mosquittoFolder = join(folder.path, 'mosquitto')
       mkdirSync(mosquittoFolder)
@@ -93,12 +93,16 @@ describe('a year of real meters', () => {
 
       const rows = [...expected.values()].reduce((sum, list) => sum + list.length, 0)
       const token = () => readFileSync(join(folder.path, 'api-token'), 'utf8').trim()
+      const seenRow = new Map<string, number>()
       const lastRow = async (meter: string) => {
         const response = await fetch(`http://127.0.0.1:${ports.http}/api/v1/tags/meters/m-${meter}/row`, {
           headers: { Authorization: `Bearer ${token()}` },
         })
-        if (!response.ok) return 0
-        return Number(((await response.json()) as { value: string | null }).value ?? 0)
+        // A logger that has no more rows shows none after a restart of its edge; what was seen before stays seen.
+        const value = response.ok ? ((await response.json()) as { value: string | null }).value : null
+        const row = Math.max(Number(value ?? 0), seenRow.get(meter) ?? 0)
+        seenRow.set(meter, row)
+        return row
       }
       /** rows that the gateway has seen, over all meters */
       const progress = async () => {

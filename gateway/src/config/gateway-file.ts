@@ -63,6 +63,11 @@ export const GatewayFileSchema = Type.Object(
       {
         segmentBytes: Bytes({ default: 16 * 2 ** 20, description: 'size of one segment file' }),
         maxBytes: Bytes({ default: 8 * 2 ** 30, description: 'the inbox takes no more than this' }),
+        keepBytes: Bytes({
+          default: 256 * 2 ** 20,
+          description:
+            'what has taken effect is kept up to this while there is room, to feed a new consumer or for support',
+        }),
       },
       { ...closed, default: {} },
     ),

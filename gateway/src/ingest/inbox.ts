@@ -19,6 +19,8 @@ export interface InboxOptions {
   readonly segmentBytes: number
   /** beyond this, and when consumers keep it from shrinking, no batch is taken in */
   readonly maxBytes: number
+  /** what consumers have done with stays, up to this many bytes, while there is room: a new consumer is fed from it; default 0 */
+  readonly keepBytes?: number
   /** free space that is left to live values, commands and consumers; default 4 segments, at most 64 MiB */
   readonly reserveBytes?: number
   /** decoded entries kept for consumers in step, about; default 4 MiB of their encoded size, decoded about ten times as much */
@@ -190,11 +192,17 @@ export class Inbox implements InboxWriter {
     this.#recent.release(position)
   }
 
-  /** Deletes whole segments below `before`, after the fold of positions is safe in a later one. */
+  /** Deletes whole segments below `before` beyond `keepBytes`, after the fold of positions is safe in a later one. */
   async trim(before: number): Promise<void> {
     const limit = Math.min(before, this.#durable.durableEnd)
+    const keep = this.#state === 'ok' ? (this.#options.keepBytes ?? 0) : 0
+    let bytes = this.#durable.bytes
     let target = -1
-    for (const segment of this.#durable.segments().slice(0, -1)) if (segment.end <= limit) target = segment.end
+    for (const segment of this.#durable.segments().slice(0, -1)) {
+      if (segment.end > limit || bytes - segment.bytes < keep) break
+      bytes -= segment.bytes
+      target = segment.end
+    }
     if (target < 0) return
     if (this.#checkpoint < target) {
       if (this.#closing) return
@@ -329,8 +337,11 @@ export class Inbox implements InboxWriter {
         'no room in the inbox; nothing is confirmed',
       )
     } else if (!full && this.#state === 'full') log.info('there is room in the inbox again')
+    const turned = full && this.#state === 'ok'
     this.#state = full ? 'full' : 'ok'
     if (full) this.#schedule(retryMs)
+    // What was only kept goes first.
+    if (turned) for (const run of this.#onSegment) run()
   }
 
   async #readDisk(from: number, maxRecords: number, end: number): Promise<{ records: InboxRecord[]; next: number }> {
