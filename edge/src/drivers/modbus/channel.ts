@@ -5,18 +5,18 @@ import { type Backoff, type Supervisor, supervise } from '@penstock/core/runtime
 import type { ChannelConfig } from '../../config/site-file.ts'
 import type { DriverChannel, DriverDeps, DriverDevice } from '../driver.ts'
 import { type Failure, type ModbusClient, openModbusClient, type Stray } from './client.ts'
-import { describeException } from './diagnosis.ts'
+import { describeFailure } from './diagnosis.ts'
+import { watchDiagnoses } from './diagnosis-watch.ts'
 import { headerBytes, writeRegistersCode } from './frame.ts'
 import { openJobs } from './jobs.ts'
+import { ReadyQueue } from './ready-queue.ts'
 import type { Request, Wire } from './request.ts'
 import { reasonOf } from './scan.ts'
+import { skipDue, spreadPhases, startDue } from './schedule.ts'
 import { type Job, Unit } from './unit.ts'
 
 const silentRequests = 3
 const reconnect: Backoff = { minMs: 250, maxMs: 30_000, stableMs: 5000 }
-const diagnosisMs = 10_000
-/** phases are multiples of this: devices that are due together share a turn of the event loop */
-const phaseStepMs = 25
 
 /**
  * One Modbus TCP connection and the units behind it. Owns the wire: makes and renews the connection, decides what is sent
@@ -28,8 +28,7 @@ export class ModbusChannel implements DriverChannel, Wire {
   readonly #units: readonly Unit[]
   readonly #unitOf = new Map<DriverDevice, Unit>()
   readonly #byUnitId = new Map<number, Unit>()
-  readonly #ready: Job[] = []
-  readonly #lastCounters = new Map<Unit, string>()
+  readonly #ready = new ReadyQueue()
   #client: ModbusClient | null = null
   /** connection attempts that failed since the last connection */
   #failedConnects = 0
@@ -59,7 +58,7 @@ export class ModbusChannel implements DriverChannel, Wire {
   start(): void {
     if (this.#supervisor || this.#closed) return
     const { ticker, random, log } = this.#deps
-    this.#spread()
+    spreadPhases(this.#units, this.#deps.phase, ticker.now())
     this.#supervisor = supervise({
       name: `channel ${this.#config.id}`,
       attempt: signal => this.#connect(signal),
@@ -69,7 +68,7 @@ export class ModbusChannel implements DriverChannel, Wire {
       log,
     })
     this.#tick()
-    this.#watchDiagnoses()
+    this.#cancelDiagnosis = watchDiagnoses(this.#units, ticker, unit => this.#deps.sink.diagnosed(unit.device))
   }
 
   readTotals(sourceTimestamp: number): void {
@@ -78,7 +77,7 @@ export class ModbusChannel implements DriverChannel, Wire {
       const job = unit.onTheHour
       if (!job || job.running || unit.breaker.isOpen || this.#isDown) continue
       job.stampMs = sourceTimestamp
-      if (job.start()) this.#enqueue(job, true)
+      if (job.start()) this.#ready.add(job, true)
       else job.stampMs = null
     }
     this.#pump()
@@ -95,7 +94,7 @@ export class ModbusChannel implements DriverChannel, Wire {
     this.#cancelTimer?.()
     this.#cancelGap?.()
     this.#cancelDiagnosis?.()
-    this.#ready.length = 0
+    this.#ready.drain()
     for (const unit of this.#units) unit.stop(null)
     await this.#supervisor?.close()
   }
@@ -140,10 +139,7 @@ export class ModbusChannel implements DriverChannel, Wire {
     const now = this.#deps.ticker.now()
     for (const unit of this.#units) this.#unitFailed(unit, now, 'unreachable', text)
     // what waits for the connection is not read in this cycle
-    for (const job of this.#ready.splice(0)) {
-      job.queued = false
-      job.stop('unreachable')
-    }
+    for (const job of this.#ready.drain()) job.stop('unreachable')
   }
 
   #stray(kind: Stray, unitId: number): void {
@@ -164,51 +160,43 @@ export class ModbusChannel implements DriverChannel, Wire {
 
   failed(request: Request, failure: Failure): boolean {
     const { unit } = request
-    const now = this.#deps.clock.now()
+    if (this.#closed) return false
     const reason = reasonOf(failure)
-    if (failure.kind === 'closed') {
-      // a unit that ends the connection whenever it is asked would end it for all others too
-      const text = 'the connection was lost before the answer came'
-      return !this.#closed && this.#unitFailed(unit, request.sentAt, reason, text)
-    }
+    let text = describeFailure(failure, this.#config.timeoutMs)
     if (failure.kind === 'exception') {
+      const now = this.#deps.clock.now()
+      const last = request.start + request.count - 1
+      text += request.count === 1 ? ` on register ${last}` : ` on registers ${request.start} to ${last}`
       this.#silence = 0
       unit.diagnosis.refused(failure.code, now)
-      const where =
-        request.count === 1
-          ? `register ${request.start}`
-          : `registers ${request.start} to ${request.start + request.count - 1}`
-      unit.diagnosis.failed(reason, `${describeException(failure.code)} on ${where}`, now)
-      if (failure.code !== 10 && failure.code !== 11) {
+      if (reason === 'exception') {
+        unit.diagnosis.failed(reason, text, now)
         this.#unitAlive(unit)
         return true
       }
-    } else {
+    } else if (failure.kind !== 'closed') {
       this.#silence++
       unit.diagnosis.counters.timeouts++
     }
-    const text =
-      failure.kind === 'exception'
-        ? describeException(failure.code)
-        : failure.kind === 'protocol'
-          ? 'only answers that do not fit the request'
-          : `no answer within ${this.#config.timeoutMs} ms`
+    // a unit that ends the connection whenever it is asked would end it for all others too: it counts against the unit
     const alive = this.#unitFailed(unit, request.sentAt, reason, text)
-    if (this.#silence >= silentRequests && this.#client) {
-      // half-open connections look like this
-      this.#silence = 0
-      const client = this.#client
-      queueMicrotask(() => client.close(`${silentRequests} requests in a row without an answer`))
-    }
+    if (this.#silence >= silentRequests) this.#renewConnection()
     return alive
+  }
+
+  /** Half-open connections look like this: nothing comes back, and nobody says so. */
+  #renewConnection(): void {
+    this.#silence = 0
+    const client = this.#client
+    queueMicrotask(() => client?.close(`${silentRequests} requests in a row without an answer`))
   }
 
   settled(request: Request): void {
     this.#lastSettledAt = this.#deps.ticker.now()
     const { job } = request
     if (job.running && job.hasMore) {
-      if (request.unit.breaker.failures > 0) this.#toTheEnd(job)
-      else if (!job.queued) this.#enqueue(job, false)
+      if (request.unit.breaker.failures > 0) this.#ready.toTheEnd(job)
+      else this.#ready.add(job)
     }
     this.#pump()
   }
@@ -224,7 +212,7 @@ export class ModbusChannel implements DriverChannel, Wire {
     if (breaker.failures === 0 && unit.diagnosis.state === 'ok') return
     if (breaker.succeeded()) {
       this.#deps.log.info({ device: unit.device.id }, 'device answers again')
-      for (const job of unit.jobs) job.early = !job.running
+      for (const { job } of unit.periodic) job.early = !job.running
       this.#arm(this.#deps.ticker.now())
     }
     this.#enter(unit, 'ok')
@@ -253,49 +241,25 @@ export class ModbusChannel implements DriverChannel, Wire {
     if (unit.diagnosis.enter(state, this.#deps.clock.now())) this.#deps.sink.diagnosed(unit.device)
   }
 
-  // ---- the queue
-
-  #enqueue(job: Job, first: boolean): void {
-    if (job.queued || !job.running) return
-    job.queued = true
-    if (first) this.#ready.unshift(job)
-    else this.#ready.push(job)
-  }
-
-  #toTheEnd(job: Job): void {
-    const index = this.#ready.indexOf(job)
-    if (index >= 0) this.#ready.splice(index, 1)
-    job.queued = true
-    this.#ready.push(job)
-  }
+  // ---- the wire
 
   /** Sends as much as the wire takes. */
   #pump(): void {
     const client = this.#client
     if (!client || this.#pumping || this.#closed) return
     const room = this.#config.maxInFlight - client.inFlight
-    if (room <= 0 || this.#ready.length === 0 || this.#mustWait()) return
+    if (room <= 0 || this.#ready.isEmpty || this.#mustWait()) return
     this.#pumping = true
-    const cork = room > 1
-    if (cork) client.cork()
-    let at = 0
-    while (client.isOpen && client.inFlight < this.#config.maxInFlight && at < this.#ready.length) {
-      const job = this.#ready[at]
-      if (!job) break
-      const request = job.running ? job.next() : null
-      if (request) {
-        request.inFlight = true
-        request.sentAt = this.#deps.ticker.now()
-        client.send(request)
-        request.unit.diagnosis.sent(request.frame, this.#deps.clock.now())
-        if (this.#config.gapMs > 0) break
-      } else if (job.running && job.hasMore) at++
-      else {
-        job.queued = false
-        this.#ready.splice(at, 1)
-      }
+    if (room > 1) client.cork()
+    while (client.isOpen && client.inFlight < this.#config.maxInFlight) {
+      const request = this.#ready.next()
+      if (!request) break
+      request.sentAt = this.#deps.ticker.now()
+      client.send(request)
+      request.unit.diagnosis.sent(request.frame, this.#deps.clock.now())
+      if (this.#config.gapMs > 0) break
     }
-    if (cork) client.uncork()
+    if (room > 1) client.uncork()
     this.#pumping = false
   }
 
@@ -314,65 +278,32 @@ export class ModbusChannel implements DriverChannel, Wire {
 
   // ---- the clockwork
 
-  /** Phases are spread over the period, so that the devices of a channel do not queue behind each other. */
-  #spread(): void {
-    const now = this.#deps.ticker.now()
-    for (const [index, unit] of this.#units.entries()) {
-      for (const job of unit.jobs) {
-        if (job.periodMs === null) continue
-        const share = (index + this.#deps.phase) / this.#units.length
-        const step = Math.min(phaseStepMs, job.periodMs / 4)
-        job.dueAt = now + Math.floor((job.periodMs * share) / step) * step
-      }
-    }
-  }
-
   readonly #tick = (): void => {
     if (this.#closed) return
     const now = this.#deps.ticker.now()
     let next = Number.POSITIVE_INFINITY
     for (const unit of this.#units) {
-      const at = unit.breaker.isOpen ? this.#probe(unit, now) : this.#startDue(unit, now)
+      const at = unit.breaker.isOpen ? this.#probe(unit, now) : startDue(unit, now, this.#begun)
       if (at < next) next = at
     }
     this.#arm(next, true)
     this.#pump()
   }
 
-  /** Starts the jobs of a unit that are due; returns when the next one is. */
-  #startDue(unit: Unit, now: number): number {
-    let next = Number.POSITIVE_INFINITY
-    for (const job of unit.jobs) {
-      if (job.periodMs === null) continue
-      const due = job.dueAt <= now
-      if (due || job.early) {
-        // on the grid of the phase: no drift, and what was missed is counted and not made up for
-        const periods = due ? Math.floor((now - job.dueAt) / job.periodMs) + 1 : 0
-        job.dueAt += periods * job.periodMs
-        const began = !job.running && job.start()
-        if (began && this.#isDown) job.stop('unreachable')
-        else if (began) this.#enqueue(job, false)
-        // a run that is wanted out of turn and cannot begin yet stays wanted
-        job.early = job.early && !began
-        unit.diagnosis.counters.missedScans += began ? Math.max(0, periods - 1) : periods
-      }
-      if (job.dueAt < next) next = job.dueAt
-    }
-    return next
+  readonly #begun = (job: Job): void => {
+    if (this.#isDown) job.stop('unreachable')
+    else this.#ready.add(job)
   }
 
   /** While the breaker is open one scan is tried per back-off; its first request is the probe. */
   #probe(unit: Unit, now: number): number {
-    for (const job of unit.jobs) {
-      if (job.periodMs !== null && job.dueAt <= now)
-        job.dueAt += Math.ceil((now - job.dueAt + 1) / job.periodMs) * job.periodMs
-    }
+    skipDue(unit, now)
     if (this.#client === null || unit.busy) return Number.POSITIVE_INFINITY
     const { nextTryAt } = unit.breaker
     if (nextTryAt > now) return nextTryAt
-    const job = unit.jobs[0]
+    const job = unit.periodic[0]?.job
     if (!job?.start()) return now + this.#config.timeoutMs
-    this.#enqueue(job, false)
+    this.#ready.add(job)
     return Number.POSITIVE_INFINITY
   }
 
@@ -388,25 +319,7 @@ export class ModbusChannel implements DriverChannel, Wire {
     this.#cancelTimer = this.#deps.ticker.after(Math.max(0, at - this.#deps.ticker.now()), this.#tick)
   }
 
-  #watchDiagnoses(): void {
-    this.#cancelDiagnosis = this.#deps.ticker.after(diagnosisMs, () => {
-      for (const unit of this.#units) {
-        const counters = troubles(unit)
-        if (this.#lastCounters.get(unit) === counters) continue
-        this.#lastCounters.set(unit, counters)
-        this.#deps.sink.diagnosed(unit.device)
-      }
-      this.#watchDiagnoses()
-    })
-  }
-
   #clockTimeOf(tickerTime: number): number {
     return Math.round(this.#deps.clock.now() + Math.max(0, tickerTime - this.#deps.ticker.now()))
   }
-}
-
-/** The counters that say that something is wrong; those of healthy traffic change always and are no news. */
-function troubles({ diagnosis: { counters } }: Unit): string {
-  const { requests: _, answers: __, scans: ___, ...rest } = counters
-  return Object.values(rest).join()
 }

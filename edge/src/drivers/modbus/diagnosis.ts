@@ -1,5 +1,6 @@
 import type { DeviceDiagnosis } from '@penstock/core/diagnosis.ts'
 import type { Reason } from '@penstock/core/reading.ts'
+import type { Failure } from './client.ts'
 import { exceptionNames, headerBytes } from './frame.ts'
 
 const longestAnswer = 260
@@ -124,5 +125,19 @@ export function describeRequest(frame: Buffer): string {
   return `${verb} ${what} ${start} to ${start + count - 1} (function ${functionCode})`
 }
 
-export const describeException = (code: number): string =>
+const describeException = (code: number): string =>
   `exception ${code} (${exceptionNames[code] ?? 'not in the standard'})`
+
+/** A failure in words, for the person at the cabinet. */
+export function describeFailure(failure: Failure, timeoutMs: number): string {
+  switch (failure.kind) {
+    case 'exception':
+      return describeException(failure.code)
+    case 'protocol':
+      return 'only answers that do not fit the request'
+    case 'closed':
+      return 'the connection was lost before the answer came'
+    case 'timeout':
+      return `no answer within ${timeoutMs} ms`
+  }
+}

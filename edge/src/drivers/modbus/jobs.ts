@@ -12,7 +12,8 @@ export function openJobs(unit: Unit, wire: Wire, deps: DriverDeps): void {
   const scanDeps: ScanDeps = { clock: deps.clock, now: () => deps.ticker.now(), sink: deps.sink }
   if (device.profile.driver === 'modbus-logger') {
     const periodMs = Math.min(...device.tags.map(tag => tag.scanMs))
-    unit.jobs.push(new LoggerJob(unit, wire, periodMs, { ...scanDeps, log: deps.log, logbook: deps.logbook }))
+    const job = new LoggerJob(unit, wire, { ...scanDeps, log: deps.log, logbook: deps.logbook })
+    unit.periodic.push({ periodMs, job })
     return
   }
   const memories = new Map<number, TotalMemory>()
@@ -25,12 +26,12 @@ export function openJobs(unit: Unit, wire: Wire, deps: DriverDeps): void {
   const periods = [...new Set(device.tags.map(tag => tag.scanMs))].sort((a, b) => a - b)
   for (const periodMs of periods) {
     const due = tags.filter(([, tag]) => tag.scanMs === periodMs)
-    const scan = new Scan(unit, wire, periodMs, pointsOf(device, due, memoryOf), scanDeps)
+    const scan = new Scan(unit, wire, pointsOf(device, due, memoryOf), scanDeps)
     for (const { tag, why } of scan.refused) {
       deps.log.error({ device: device.id, tag: device.tags[tag]?.name, why }, 'tag cannot be read')
     }
-    unit.jobs.push(scan)
+    unit.periodic.push({ periodMs, job: scan })
   }
   const totals = tags.filter(([, tag]) => tag.profile.total !== undefined || tag.profile.class === 'total')
-  if (totals.length > 0) unit.onTheHour = new Scan(unit, wire, null, pointsOf(device, totals, memoryOf), scanDeps)
+  if (totals.length > 0) unit.onTheHour = new Scan(unit, wire, pointsOf(device, totals, memoryOf), scanDeps)
 }

@@ -47,7 +47,6 @@ export interface LoggerDeps extends ScanDeps {
  */
 export class LoggerJob implements Job {
   readonly unit: Unit
-  readonly periodMs: number
   dueAt = 0
   early = false
   queued = false
@@ -72,9 +71,8 @@ export class LoggerJob implements Job {
   #written: number | null = null
   #failing = false
 
-  constructor(unit: Unit, wire: Wire, periodMs: number, deps: LoggerDeps) {
+  constructor(unit: Unit, wire: Wire, deps: LoggerDeps) {
     this.unit = unit
-    this.periodMs = periodMs
     this.#deps = deps
     this.#wire = wire
     const { device } = unit

@@ -24,7 +24,6 @@ export class Request implements Exchange {
   readonly answerBytes: number
   /** on the ticker */
   sentAt = 0
-  inFlight = false
   readonly #wire: Wire
   readonly #job: Job
 
@@ -45,7 +44,6 @@ export class Request implements Exchange {
   }
 
   answered(data: Buffer, from: number): void {
-    this.inFlight = false
     this.#wire.answered(this, data, from)
     if (this.#job.running) this.#job.answered(this, data, from)
     else this.#job.forget()
@@ -53,7 +51,6 @@ export class Request implements Exchange {
   }
 
   failed(failure: Failure): void {
-    this.inFlight = false
     if (this.#wire.failed(this, failure) && this.#job.running) this.#job.failed(this, failure)
     else this.#job.forget()
     this.#wire.settled(this)

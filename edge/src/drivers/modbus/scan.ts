@@ -31,7 +31,6 @@ export interface ScanDeps {
 /** Reads some tags of a unit together and hands them on together. */
 export class Scan implements Job {
   readonly unit: Unit
-  readonly periodMs: number | null
   dueAt = 0
   early = false
   queued = false
@@ -53,9 +52,8 @@ export class Scan implements Job {
   #running = false
   #confirming = false
 
-  constructor(unit: Unit, wire: Wire, periodMs: number | null, points: readonly Point[], deps: ScanDeps) {
+  constructor(unit: Unit, wire: Wire, points: readonly Point[], deps: ScanDeps) {
     this.unit = unit
-    this.periodMs = periodMs
     this.#deps = deps
     this.#points = points
     this.#readings = points.map(point => ({
@@ -226,8 +224,8 @@ export class Scan implements Job {
     }
     const { counters } = this.unit.diagnosis
     counters.scans++
-    if (this.periodMs !== null) counters.isolated = isolated
     const forced = this.stampMs !== null
+    if (!forced) counters.isolated = isolated
     this.#end()
     this.#deps.sink.scanned(this.unit.device, this.#readings, forced ? { force: true } : undefined)
   }

@@ -9,8 +9,6 @@ import type { Request } from './request.ts'
 /** A sequence of requests to one unit: a scan, or the reading of a data logger. */
 export interface Job {
   readonly unit: Unit
-  /** ms between two runs on the ticker; null: only on demand */
-  readonly periodMs: number | null
   /** when it is due next, on the ticker */
   dueAt: number
   /** wanted once before it is due */
@@ -40,7 +38,7 @@ export class Unit {
   readonly breaker: Breaker
   readonly diagnosis: UnitDiagnosis
   /** by ascending period */
-  readonly jobs: Job[] = []
+  readonly periodic: { readonly periodMs: number; readonly job: Job }[] = []
   /** reads the totals out of turn */
   onTheHour: (Job & { stampMs: number | null }) | null = null
   /** stamp of the newest reading of each tag, so that stamps of a tag never go back */
@@ -55,11 +53,11 @@ export class Unit {
   }
 
   get busy(): boolean {
-    return this.jobs.some(job => job.running) || (this.onTheHour?.running ?? false)
+    return this.periodic.some(({ job }) => job.running) || (this.onTheHour?.running ?? false)
   }
 
   stop(reason: Reason | null): void {
-    for (const job of this.jobs) job.stop(reason)
+    for (const { job } of this.periodic) job.stop(reason)
     this.onTheHour?.stop(reason)
   }
 }
