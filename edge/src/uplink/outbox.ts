@@ -181,6 +181,8 @@ export class Outbox {
     }
     outbox = new Outbox(options, { identity, stamps, classes: all, cursors, logbook, kinds })
     for (const { name, from, to } of unreadable) outbox.declare(name, from, to, 'unreadable')
+    // the end of a log that could not be written again at its opening: nobody else would try
+    for (const name of deliveryClasses) if (all[name].durableEnd < all[name].end) void outbox.#flushers[name].flush()
     outbox.#tidy()
     if (options.limits.maxAgeMs > 0) outbox.#scheduleAge()
     return outbox
