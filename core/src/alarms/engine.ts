@@ -282,22 +282,26 @@ export class AlarmEngine {
     }
     const live = lane === 'backlog' ? stamp > (tags.source[row] ?? 0) : !same
     if (live) {
+      const held = tags.valueOf(row)
       tags.source[row] = stamp
       tags.value[row] = number
       tags.setQuality(row, reading.quality, reading.reason)
       tags.time[row] = Math.max(tags.time[row] ?? 0, Math.min(stamp + skewMs, at))
       this.#selfInhibit(row, reading.quality, reading.reason)
-      this.#evaluateRow(row, lane !== 'copy')
+      this.#evaluateRow(row, lane !== 'copy', { held })
     } else if (lane !== 'backlog') {
       this.#reported(row, lane !== 'copy')
     }
     if (lane !== 'copy' && tags.forked[row] === 1 && stamp >= (tags.source[row] ?? 0)) this.#caughtUp(row)
     this.#rest(row)
+    this.#armGap(row)
   }
 
   /** Evaluates the newest reading of a tag for all its alarms. `durable`: it came in the durable lane. */
-  #evaluateRow(row: number, durable: boolean, at = this.#parts.tags.time[row] ?? 0, isReport = true): void {
+  #evaluateRow(row: number, durable: boolean, options: { held?: number | null; isReport?: boolean } = {}): void {
     const { tags } = this.#parts
+    const { held = tags.valueOf(row), isReport = true } = options
+    const at = tags.time[row] ?? 0
     const quality = tags.qualityOf(row)
     if (quality === null) return
     const reason = tags.reasonOf(row)
@@ -312,7 +316,7 @@ export class AlarmEngine {
       const event: AlarmEvent = blind
         ? { type: 'unknown', t: at, health: 'inhibited' }
         : evaluate(instance.rule, value, quality, reason, at)
-      this.#feed(instance, event, at, value, durable)
+      this.#feed(instance, event, at, value, durable, held)
     }
   }
 
@@ -324,12 +328,21 @@ export class AlarmEngine {
       if (instance.rule.kind === 'stale' && instance.state.e === 'on') this.#report(instance, this.#parts.now)
     }
     const blind = (this.#ofRow[row] ?? []).some(({ state }) => state.h === 'stale' || state.h === 'init')
-    if (blind) this.#evaluateRow(row, durable, Math.max(tags.time[row] ?? 0, this.#parts.now))
+    if (!blind) return
+    tags.time[row] = Math.max(tags.time[row] ?? 0, this.#parts.now)
+    this.#evaluateRow(row, durable)
   }
 
   /** Delays that ended before the event, the event, delays that end with it. */
-  #feed(instance: Instance, event: AlarmEvent, at: number, value: number | null, durable: boolean): void {
-    this.#commit(instance, { type: 'timers', upTo: at, strict: true, value }, durable)
+  #feed(
+    instance: Instance,
+    event: AlarmEvent,
+    at: number,
+    value: number | null,
+    durable: boolean,
+    held: number | null = value,
+  ): void {
+    this.#commit(instance, { type: 'timers', upTo: at, strict: true, value: held }, durable)
     this.#commit(instance, event, durable)
     this.#commit(instance, { type: 'timers', upTo: at, strict: false, value }, durable)
   }
@@ -622,7 +635,7 @@ export class AlarmEngine {
     tags.time[row] = Math.max(tags.time[row] ?? 0, now)
     const received = tags.received[row] ?? 0
     const held = received >= bootedAt && received + this.#maxGap(row) > now
-    if (held || tags.qualityOf(row) === 'bad') this.#evaluateRow(row, true, tags.time[row] ?? 0, false)
+    if (held || tags.qualityOf(row) === 'bad') this.#evaluateRow(row, true, { isReport: false })
     else
       for (const instance of this.#ofRow[row] ?? [])
         this.#commit(instance, { type: 'unknown', t: now, health: 'init' }, true)

@@ -162,33 +162,29 @@ function timers(state: AlarmState, event: AlarmEvent & { type: 'timers' }, rule:
   let current = state
   const effects: Effect[] = []
   for (;;) {
-    const index = nextDue(current, event, rule)
-    const level = current.levels[index]
-    if (!level || level.due === null) break
-    const at = level.due
-    const next: LevelState =
-      level.c === 'P'
+    const at = nextDue(current.levels, event)
+    if (at === null) break
+    // Delays that end in the same instant end together.
+    const ended = current.levels.map((level): LevelState => {
+      if (level.due !== at) return level
+      return level.c === 'P'
         ? { c: 'A', due: null, remaining: null, since: level.since } // C3
         : { c: 'N', due: null, remaining: null, since: at } // C10
-    const levels = lift(current.levels.with(index, next), null, at, rule)
-    const result = settle(current, levels, at, event.value, rule, { raise: 'C3', rtn: 'C10' })
+    })
+    const result = settle(current, lift(ended, null, at, rule), at, event.value, rule, { raise: 'C3', rtn: 'C10' })
     current = result.state
     effects.push(...result.effects)
   }
   return { state: current, effects, refused: null }
 }
 
-function nextDue(state: AlarmState, event: AlarmEvent & { type: 'timers' }, rule: CompiledRule): number {
-  let best = -1
-  let due = event.upTo
-  for (const [index, level] of state.levels.entries()) {
-    if (level.due === null || level.due > due || (event.strict && level.due >= event.upTo)) continue
-    const tie = best >= 0 && level.due === due
-    if (tie && (rule.levels[index]?.rank ?? 0) <= (rule.levels[best]?.rank ?? 0)) continue
-    best = index
-    due = level.due
+function nextDue(levels: readonly LevelState[], { upTo, strict }: { upTo: number; strict: boolean }): number | null {
+  let next: number | null = null
+  for (const { due } of levels) {
+    if (due === null || due > upTo || (strict && due === upTo)) continue
+    if (next === null || due < next) next = due
   }
-  return best
+  return next
 }
 
 /** The worst active level, −1 when none is. */
