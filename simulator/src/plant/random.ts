@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 
-/** A stream of pseudo-random numbers (mulberry32) that depends on the seed and its name alone, and can be saved. */
+/** A stream of pseudo-random numbers (mulberry32) that depends on the seed and its name alone. */
 export class Random {
   #state: number
 
@@ -20,14 +20,6 @@ export class Random {
   /** mean 0, standard deviation 1 (Box-Muller) */
   normal(): number {
     return Math.sqrt(-2 * Math.log(1 - this.next())) * Math.cos(2 * Math.PI * this.next())
-  }
-
-  get state(): number {
-    return this.#state
-  }
-
-  restore(state: number): void {
-    this.#state = state >>> 0
   }
 }
 
