@@ -9,12 +9,13 @@ import { ConsumerRunner, type ConsumerStatus } from '../consumer-runner.ts'
 import type { LiveTable } from '../live/live-table.ts'
 import type { LiveEdge } from '../live/table.ts'
 import type { EdgeRegistry } from '../registry/registry.ts'
-import type { IntakeContext } from './accept.ts'
 import { Admission } from './admission.ts'
 import type { DeliveryRules } from './batch-lane.ts'
 import { BoundedLog } from './bounded-log.ts'
 import { type IngestCounters, newCounters } from './counters.ts'
-import { type AlarmInputs, Host, type HostStatus } from './host.ts'
+import type { IntakeContext } from './edge-state.ts'
+import { type AlarmInputs, Host } from './host.ts'
+import type { HostStatus } from './host-connection.ts'
 import { Identity } from './identity.ts'
 import { Inbox, type InboxState } from './inbox.ts'
 import type { EdgeKey } from './record.ts'
@@ -27,6 +28,7 @@ export interface IngestConfig {
   readonly segmentBytes: number
   readonly maxBytes: number
   /** see `InboxOptions` */
+  readonly keepBytes?: number
   readonly reserveBytes?: number
   readonly recentBytes?: number
 }

@@ -517,7 +517,7 @@ describe('delivery protocol, rule 18: no room, clean stop', () => {
     await world.time.advance(2_000)
     expect(gateway.edges()[0]).toMatchObject({ problem: 'storage-full' })
     expect(gateway.status()).toMatchObject({ inbox: { state: 'full' }, counters: { refusedBatches: 1 } })
-    expect(edge.confirms.at(-1)?.next.raw).toBe(2)
+    expect(edge.confirms.at(-1)?.next.raw).toBe(1)
     expect(world.live.get('plant/fm-1/flow', world.time.now())?.value).toBe(77)
     const live = world.consumer.applied.flatMap(({ entry }) => (entry.kind === 'live' ? entry.readings : []))
     expect(live.at(-1)?.value).toBe(77)
@@ -525,7 +525,7 @@ describe('delivery protocol, rule 18: no room, clean stop', () => {
     world.files.free = Number.POSITIVE_INFINITY
     edge.commands.length = 0
     await world.time.advance(3_000)
-    expect(edge.confirms.some(({ resend }) => resend.includes('raw'))).toBe(true)
+    expect(edge.confirms.at(-1)).toMatchObject({ next: { raw: 2 }, resend: ['alarm', 'total', 'raw'] })
     expect(gateway.edges()[0]).toMatchObject({ problem: null })
     edge.batch(2)
     await world.time.advance(1_000)
