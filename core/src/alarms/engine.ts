@@ -657,19 +657,19 @@ export class AlarmEngine {
 
   #advance(at: number): void {
     const parts = this.#parts
-    if (at <= parts.now) {
-      if (parts.now - at > setBackMs) this.#setBack(at)
-      return
-    }
     const last = parts.now
-    parts.now = at
-    if (last === 0) parts.bootedAt = at
-    else if (at - last > downAfterMs) this.#down(last, at)
+    if (last - at > setBackMs) {
+      this.#setBack(at)
+    } else if (at > last) {
+      parts.now = at
+      if (last === 0) parts.bootedAt = at
+      else if (at - last > downAfterMs) this.#down(last, at)
+    }
     for (;;) {
       const due = this.nextDue()
-      if (due === null || due > at) return
+      if (due === null || due > parts.now) return
       const timer = this.#timers.pop()
-      if (timer) this.#fire(timer.what, at)
+      if (timer) this.#fire(timer.what, parts.now)
     }
   }
 
@@ -755,7 +755,7 @@ export class AlarmEngine {
   /** When the newest value of a tag has been held for too long; null when there is nothing to hold. */
   #gapDue(row: number): number | null {
     const held = (this.#ofRow[row] ?? []).some(
-      ({ rule, state }) => rule.kind === 'limit' && (state.h === 'ok' || state.h === 'uncertain'),
+      ({ rule, state }) => rule.kind === 'limit' && state.e === 'on' && (state.h === 'ok' || state.h === 'uncertain'),
     )
     if (!held) return null
     const due = (this.#parts.tags.received[row] ?? 0) + this.#maxGap(row)
@@ -776,7 +776,9 @@ export class AlarmEngine {
 
   #armSelfInhibit(tag: string): void {
     const since = this.#parts.selfInhibits.get(tag)
-    if (since !== undefined) this.#push(since + this.#parts.maxInhibitMs, tag, { kind: 'self-inhibit', tag })
+    const due = (since ?? Number.NaN) + this.#parts.maxInhibitMs
+    // What has passed was dealt with when it did.
+    if (due > this.#parts.now) this.#push(due, tag, { kind: 'self-inhibit', tag })
   }
 
   #push(at: number, key: string, what: Due): void {
