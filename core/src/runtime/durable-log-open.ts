@@ -13,7 +13,7 @@ const mergeBytes = 256 * 1024
 
 /**
  * Opens the log in `folder`, which is made if missing. The caller holds the lock of the data folder.
- * @throws PenstockError `disk-failed` only if the folder cannot be read at all. A full disk is no obstacle: then what was written
+ * @throws PenstockError `disk-failed` only if the folder cannot be read at all, or the end of a chain not made durable. A full disk is no obstacle: then what was written
  *   last (see `recover`) stays pending, and the next `sync` tries again.
  */
 export async function openDurableLog(options: DurableLogOptions): Promise<DurableLog> {

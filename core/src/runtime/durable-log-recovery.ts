@@ -86,7 +86,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
 
   const kept = segments.at(-1)
   const keptTail = tails.find(({ found: { name } }) => name === kept?.name)
-  if (kept && keptTail) await cut(files, kept, keptTail.scan.soundBytes)
+  if (kept && keptTail) await cut(files, kept, keptTail.scan.soundBytes, chain)
   // The chain goes on from the last link that stays on the disk.
   const link = keptTail ? (keptTail.scan.seals.at(-1)?.link ?? keptTail.found.header.link) : oldest.found.header.link
   return { segments, superseded, nextSerial, end, carried, link: chain ? link : chainStart }
@@ -215,13 +215,23 @@ function mergeTails(tails: readonly Tail[]): Carried | null {
   return records.length > 0 ? { first, records, entries } : null
 }
 
-/** Best effort: nothing relies on the torn end being gone, since the next segment's header makes it void. */
-async function cut(files: FileLayer, segment: StoredSegment, soundBytes: number): Promise<void> {
-  await attempt(() =>
+/**
+ * Without a chain best effort: nothing relies on the torn end being gone, since the next segment's header makes it void.
+ * In a chain the last group stays where it is, because the links that follow depend on it; so the file is written anew, which proves
+ * what a sync of the old one would not (see `recover`). A full disk or a bad sector leaves only the sync; if that fails too, nothing is proven.
+ */
+async function cut(files: FileLayer, segment: StoredSegment, soundBytes: number, chain: boolean): Promise<void> {
+  const inPlace = () =>
     withFile(files, segment.path, async file => {
       if (soundBytes < segment.bytes) await file.truncate(soundBytes)
       await file.sync()
-    }),
-  )
+    })
+  if (chain) {
+    try {
+      await files.replace(segment.path, await withFile(files, segment.path, file => file.read(0, soundBytes)))
+    } catch {
+      await inPlace()
+    }
+  } else await attempt(inPlace)
   segment.bytes = soundBytes
 }
