@@ -95,12 +95,8 @@ export class Identity {
   /** The bdSeq of the next CONNECT, durable before it is used: 0 to 255, then 0 (tck-id-topics-nbirth-bdseq-increment). */
   async nextBdSeq(): Promise<number> {
     const next = this.#bdSeq === null ? 0 : (this.#bdSeq + 1) % 256
-    try {
-      await this.#write('bdseq', `${next}\n`)
-    } catch (error) {
-      // a full disk must not keep live values and alarms from the gateway; the number may come again after a power cut
-      if (!(error instanceof PenstockError && error.code === 'disk-full')) throw error
-    }
+    // on a full disk the number may come again after a power cut; live values and alarms must get out all the same
+    await this.#writeUnlessFull('bdseq', `${next}\n`)
     this.#bdSeq = next
     return next
   }
@@ -108,8 +104,17 @@ export class Identity {
   /** Pins the gateway's ledger; null: the next one that confirms will be pinned. */
   async pin(ledger: string | null): Promise<void> {
     if (ledger === this.#ledger) return
-    await this.#write('ledger', ledger === null ? '' : `${ledger}\n`)
+    // on a full disk it holds until the next start: what makes room again is that the gateway confirms
+    await this.#writeUnlessFull('ledger', ledger === null ? '' : `${ledger}\n`)
     this.#ledger = ledger
+  }
+
+  async #writeUnlessFull(name: string, text: string): Promise<void> {
+    try {
+      await this.#write(name, text)
+    } catch (error) {
+      if (!(error instanceof PenstockError && error.code === 'disk-full')) throw error
+    }
   }
 
   #write(name: string, text: string): Promise<void> {

@@ -397,7 +397,9 @@ export class Session {
       await identity.pin(confirm.ledger)
       log.info({ ledger: confirm.ledger }, 'this edge now belongs to the gateway with this ledger')
     }
-    if (!stamps.known && sentAt !== undefined) await stamps.learn(sentAt)
+    if (!stamps.known && sentAt !== undefined) {
+      await stamps.learn(sentAt).catch(error => log.warn({ err: error }, 'the offset of the clock could not be kept'))
+    }
     const hello = this.#helloAt === null
     const next = perClass(name => identity.base[name] + confirm.next[name])
     const own = perClass(
@@ -458,7 +460,10 @@ export class Session {
     this.#endTimer = ticker.after(repeatEndMs, () => {
       this.#settleDeaths()
       if (this.#helloAt !== null || this.#closed) return
-      this.#writer.ends(this.#number, perClass(name => this.#positionOf(name, outbox.of(name).durableEnd)))
+      this.#writer.ends(
+        this.#number,
+        perClass(name => this.#positionOf(name, outbox.of(name).durableEnd)),
+      )
       this.#repeatEnds()
     })
   }

@@ -68,14 +68,14 @@ export class Stamps {
     return Math.max(0, Math.round(offset === undefined ? this.#options.clock.now() : offset + this.monotonicMs()))
   }
 
-  /** The gateway says that it is `now`, ms UTC. Durable when this resolves. */
+  /** The gateway says that it is `now`, ms UTC. Holds at once, and is durable when this resolves. */
   async learn(now: number): Promise<void> {
     if (this.known) return
     const offset = Math.round(now - this.monotonicMs())
     const others = Object.entries(this.#offsets).slice(1 - keptBoots)
     const offsets = { ...Object.fromEntries(others), [this.bootId]: offset }
-    await this.#options.files.replace(this.#options.path, new TextEncoder().encode(JSON.stringify(offsets)))
     this.#offsets = offsets
+    await this.#options.files.replace(this.#options.path, new TextEncoder().encode(JSON.stringify(offsets)))
   }
 
   /** The readings of a batch as they are sent. */

@@ -198,6 +198,26 @@ describe('births and stored readings', () => {
   })
 })
 
+test('a disk that is full from the start: the edge connects, live values go out, and it delivers when there is room', async () => {
+  const world = new World()
+  await world.start()
+  await world.stop()
+  world.files.free = 0
+  await world.hostOnline()
+  await world.start()
+  await world.time.advance(3_000)
+  expect(world.of('NBIRTH')).toHaveLength(1)
+  expect(world.uplink?.status().ledger).toBe(world.ledger)
+  void world.report('flow', 42)
+  await world.time.advance(3_000)
+  expect(world.uplink?.status().diskProblem).toContain('no space left')
+  expect(world.liveCopies().map(({ payload }) => payload.metrics[0]?.value)).toEqual([42])
+  expect(world.batches()).toEqual([])
+  world.files.free = Number.POSITIVE_INFINITY
+  await world.time.advance(3_000)
+  expect(world.next.raw).toBe(1)
+})
+
 describe('a box without a clock', () => {
   const yearsOff = Date.UTC(1970, 0, 2) - startMs
   const options: WorldOptions = { clockOffsetMs: yearsOff, uplink: { trust: 'detect' } }
