@@ -7,8 +7,6 @@ import { stopWithParent } from '@penstock/core/runtime/parent.ts'
 import { type GatewayFile, loadGatewayFile } from './config/gateway-file.ts'
 import { loadRegistryFile } from './config/registry-file.ts'
 import { loadUsersFile } from './config/users-file.ts'
-import { startGateway } from './gateway.ts'
-import { usersCommand } from './users-cli.ts'
 
 const usage = `npm run gateway -- --config FILE [options]
   --config FILE     the gateway file
@@ -45,7 +43,10 @@ function readArguments() {
 async function main(): Promise<void> {
   const { values, positionals } = readArguments()
   if (values.help) return console.log(usage)
-  if (positionals[0] === 'users') return usersCommand(positionals.slice(1), values)
+  if (positionals[0] === 'users') {
+    const { usersCommand } = await import('./users-cli.ts')
+    return usersCommand(positionals.slice(1), values)
+  }
   if (positionals.length > 0) throw wrong(`there is no command "${positionals.join(' ')}"; see --help`)
   if (values.config === undefined) throw wrong('--config is missing; name a gateway file, see --help')
   const file = loadGatewayFile(values.config)
@@ -78,6 +79,8 @@ function check(file: GatewayFile): void {
 
 async function run(file: GatewayFile, clockFile: string | undefined): Promise<void> {
   const log = openLogger('gateway')
+  // Only now: checks and small commands need not load servers and databases.
+  const { startGateway } = await import('./gateway.ts')
   const { clock, factor } = time(clockFile)
   const gateway = await startGateway(file, { clock, ticker: systemTicker, log, timeFactor: factor })
   let stopping = false

@@ -126,13 +126,18 @@ export class EventHub {
     if (changed.length > 0) this.#broadcast('edges', { at: now, edges: changed.map(([edge]) => edge) })
   }
 
-  /** What counts as a change of an edge: delay and skew move all the time and come along with the next real one. */
+  /** What counts as a change of an edge: delay, skew and a few batches on their way move all the time and come with the heartbeat. */
   #edgeTexts(): [EdgeBody, string][] {
-    return edgeBodies(this.#parts).map(edge => [edge, JSON.stringify({ ...edge, lagMs: null, skewMs: null })])
+    return edgeBodies(this.#parts).map(edge => {
+      const { alarm = 0, total = 0, raw = 0 } = edge.backlog ?? {}
+      const behind = Math.floor(Math.log2(1 + (alarm + total + raw) / 32))
+      return [edge, JSON.stringify({ ...edge, lagMs: null, skewMs: null, backlog: edge.backlog && behind })]
+    })
   }
 
   #heartbeat(): void {
     this.#heartbeatAt = this.#parts.ticker.now()
+    this.#broadcast('edges', { at: this.#parts.clock.now(), edges: edgeBodies(this.#parts) })
     for (const { client, isAllowed } of this.#clients) {
       client.send(': heartbeat\n\n')
       isAllowed()

@@ -1,0 +1,130 @@
+import { execFile } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { penstock, type Running } from '../support/processes.ts'
+
+const root = join(import.meta.dirname, '../..')
+let folder: string
+let running: Running
+
+/** No broker listens there: the gateway tries again in the background. */
+const gatewayText = (http: string, data = 'data') => `
+gateway: { hostId: penstock, groups: ["320706"], data: ${data} }
+broker: { urls: ["mqtt://127.0.0.1:9"] }
+http: ${http}
+rules: [rules.yaml]
+`
+const rulesText = 'version: 1\nrules: []\n'
+
+function write(name: string, text: string): string {
+  writeFileSync(join(folder, name), text)
+  return join(folder, name)
+}
+
+/** Runs the program to its end. */
+function run(args: readonly string[], input = ''): Promise<{ code: number; out: string; err: string }> {
+  return new Promise(resolve => {
+    const child = execFile(process.execPath, ['gateway/src/cli.ts', ...args], { cwd: root }, (error, out, err) =>
+      resolve({ code: error ? Number(error.code) : 0, out, err }),
+    )
+    child.stdin?.end(input)
+  })
+}
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'penstock-cli-'))
+  write('registry.yaml', 'groups: [{ id: "320706", name: { zh: 海州区, en: Haizhou } }]\n')
+  write('users.yaml', 'users: []\n')
+  write('rules.yaml', rulesText)
+  const config = write('gateway.yaml', gatewayText('{ port: 0, apiTokenFile: api-token, printSignIn: true }'))
+  running = await penstock('gateway', ['--config', config], { env: { PENSTOCK_LOG: 'info' } })
+}, 60_000)
+afterAll(async () => {
+  await running?.stop()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const api = (path: string) =>
+  fetch(`${String(running.ready.url)}${path}`, {
+    headers: { Authorization: `Bearer ${readFileSync(join(folder, 'api-token'), 'utf8').trim()}` },
+  })
+
+describe('the gateway program', () => {
+  it('prints where it is and an address that signs in once, and serves although there is no broker', async () => {
+    expect(running.ready).toMatchObject({ event: 'ready' })
+    expect(running.ready.signIn).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/sign-in\?code=/)
+    const ready = await api('/health/ready')
+    expect(ready.status).toBe(503)
+    expect(await ready.json()).toMatchObject({
+      ready: false,
+      checks: [{ name: 'broker', ok: false }, { ok: true }, { ok: true }, { ok: true }],
+    })
+    expect(await (await api('/metrics')).text()).toMatch(/^penstock_broker_connected 0$/m)
+  })
+
+  it('refuses a folder and a port that are in use, a listener without TLS, and broken files', async () => {
+    const port = Number(new URL(String(running.ready.url)).port)
+    const other = (http: string, data: string) => write(`other-${data}.yaml`, gatewayText(http, data))
+    const [folderTaken, portTaken, open, broken, missing] = await Promise.all([
+      run(['--config', join(folder, 'gateway.yaml')]),
+      run(['--config', other(`{ port: ${port} }`, 'data-2')]),
+      run(['--config', other('{ host: 0.0.0.0 }', 'data-3'), '--check']),
+      run(['--config', write('broken.yaml', 'gateway: 7\n'), '--check']),
+      run(['--config', join(folder, 'nothing.yaml')]),
+    ])
+    expect(folderTaken).toMatchObject({ code: 2 })
+    expect(folderTaken.err).toContain(`in use by process ${running.pid}`)
+    expect(portTaken).toMatchObject({ code: 2 })
+    expect(portTaken.err).toContain(`port ${port} on 127.0.0.1 is in use`)
+    expect(open.code).toBe(2)
+    expect(open.err).toMatch(/other-data-3\.yaml:4:\d+: 0\.0\.0\.0 is reachable from outside/)
+    expect(broken.code).toBe(2)
+    expect(broken.err).toMatch(/broken\.yaml:1/)
+    expect(missing.code).toBe(2)
+  }, 60_000)
+
+  it('checks all its files at once', async () => {
+    const good = await run(['--config', join(folder, 'gateway.yaml'), '--check'])
+    expect(good).toMatchObject({ code: 0 })
+    write('bad-registry.yaml', 'groups: []\n')
+    write('bad-rules.yaml', 'version: 2\nrules: []\n')
+    const text = gatewayText('{ port: 0 }').replace('rules.yaml', 'bad-rules.yaml')
+    const bad = await run(['--config', write('bad.yaml', `${text}registry: bad-registry.yaml\n`), '--check'])
+    expect(bad.code).toBe(2)
+    expect(bad.err).toContain('bad-registry.yaml:1')
+    expect(bad.err).toContain('bad-rules.yaml:1')
+  }, 60_000)
+
+  it('reloads on SIGHUP and keeps what is in effect when the file is broken', async () => {
+    const config = async () =>
+      ((await (await api('/api/v1/status')).json()) as { config: { what: string; problem: string | null }[] }).config
+    write('rules.yaml', 'version: 1\nrules: 7\n')
+    running.kill('SIGHUP')
+    await expect
+      .poll(async () => (await config()).find(one => one.what === 'rules')?.problem, { timeout: 10_000 })
+      .toMatch(/rules\.yaml:2/)
+    write('rules.yaml', rulesText)
+    running.kill('SIGHUP')
+    await expect
+      .poll(async () => (await config()).find(one => one.what === 'rules')?.problem, { timeout: 10_000 })
+      .toBeNull()
+  })
+
+  it('makes entries of users and tokens', async () => {
+    const added = await run(['users', 'add', 'wang', '--role', 'operator', '--name', '王值班'], 'a good password\n')
+    expect(added.out).toMatch(/^- \{"id":"wang","name":"王值班","role":"operator","password":"scrypt\$/)
+    const token = await run(['users', 'token', 'grafana', '--role', 'viewer'])
+    expect(token.out).toMatch(/^- \{"id":"grafana","role":"viewer","hash":"sha256\$[0-9a-f]{64}"\}\n$/)
+    expect(token.err).toMatch(/the token, shown once: [\w-]{43}/)
+    expect((await run(['users', 'add', 'wang', '--role', 'king'], 'a good password\n')).code).toBe(2)
+    expect((await run(['users', 'passwd'], 'short\n')).code).toBe(2)
+  }, 60_000)
+
+  it('stops cleanly, and leaves the folder to the next one', async () => {
+    expect(existsSync(join(folder, 'data/lock'))).toBe(true)
+    expect(await running.stop()).toBe(0)
+    expect(existsSync(join(folder, 'data/lock'))).toBe(false)
+  }, 60_000)
+})
