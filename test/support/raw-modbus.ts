@@ -16,6 +16,7 @@ export type RawFault =
   | 'wrong-unit'
   | 'wrong-function'
   | 'wrong-count'
+  | 'wrong-byte-count'
   | 'twice'
   | 'bytewise'
   | 'garbage'
@@ -144,6 +145,7 @@ export class RawModbus {
     if (fault === 'late') return void this.#kept.push(() => socket.write(answer))
     if (fault === 'wrong-transaction') answer.writeUInt16BE((request.transaction + 7777) & 0xffff, 0)
     if (fault === 'wrong-unit') answer[6] = (request.unitId + 1) & 0xff
+    if (fault === 'wrong-byte-count') answer[8] = ((answer[8] ?? 0) + 2) & 0xff
     if (fault === 'wrong-function') answer[7] = request.functionCode === 3 ? 4 : 3
     if (fault === 'bytewise') for (const byte of answer) socket.write(Buffer.from([byte]))
     else socket.write(fault === 'twice' ? Buffer.concat([answer, answer]) : answer)

@@ -190,6 +190,20 @@ describe('the full hour', () => {
     expect(last('w/m-1/total')).toEqual([10_500n, 'good', null])
   })
 
+  test('an answer within a second is the index at the hour', async () => {
+    server.set(1, 4, 0, 10, 0x3f00, 0)
+    await begin(site([1], { timeoutMs: 5000 }))
+    await pass(29_900)
+    server.fault = request => (request.start === 4 ? 'late' : null)
+    await time.advance(100)
+    await expect.poll(() => server.requests.at(-1)?.start).toBe(4)
+    await time.advance(300)
+    server.fault = () => null
+    server.release()
+    await quiet(acquisition)
+    expect(sink.readingsOf('w/m-1/total').at(-1)?.sourceTimestamp).toBe(start + 30_000)
+  })
+
   test('an answer that comes too late has its own stamp, and stamps of a total never go back', async () => {
     server.set(1, 4, 0, 10, 0x3f00, 0)
     await begin(site([1], { timeoutMs: 5000 }))
@@ -269,6 +283,43 @@ describe('a device that does not answer', () => {
         if (before !== undefined) expect(at - before, `${id} at ${at - start}`).toBeLessThanOrEqual(1000 + timeoutMs)
       }
     }
+  })
+
+  test('a failing unit is asked one thing at a time, and all others go before it', async () => {
+    const many = profileOf({
+      profile: 'many',
+      title,
+      source: 'made for the test',
+      confidence: 'own',
+      driver: 'modbus',
+      modbus: {},
+      tags: Array.from({ length: 8 }, (_, index) => ({
+        name: `t${index}`,
+        title,
+        register: index * 100,
+        type: 'u16',
+        scan: 'fast',
+      })),
+    })
+    server.fault = request => (request.unitId === 1 ? 'silent' : null)
+    silent = ['w:m-1']
+    const file = siteOf(
+      {
+        channels: [{ id: 'c', driver: 'modbus', host: '127.0.0.1', port: server.port, timeoutMs, maxInFlight: 4 }],
+        devices: [1, 2, 3].map(unitId => ({ site: 'w', id: `m-${unitId}`, channel: 'c', unitId, profile: 'many' })),
+        scanClasses: { fast: 1000, normal: 1000, slow: 1000 },
+      },
+      [many],
+    )
+    await begin(file)
+    await pass(4000, 50)
+    // four at first, then one by one until the breaker opens, then probes
+    const asked = server.requests.map(request => request.unitId)
+    const turns = asked.filter((unitId, index) => unitId === 1 && index >= 4)
+    expect(asked.slice(0, 4)).toEqual([1, 1, 1, 1])
+    expect(turns.length).toBeLessThanOrEqual(4)
+    for (const [index, unitId] of asked.entries()) if (index >= 4 && unitId === 1) expect(asked[index - 1]).not.toBe(1)
+    for (const id of ['w:m-2', 'w:m-3']) expect(acquisition.diagnosis(id).counters).toMatchObject({ missedScans: 0 })
   })
 
   test('one lost answer makes the readings of that scan bad, not the device offline', async () => {

@@ -94,8 +94,8 @@ export async function quiet(acquisition: Acquisition, silent: readonly string[] 
   const agree = (): boolean =>
     acquisition.devices.every(({ site, device }) => {
       const id = `${site}:${device}`
-      const { requests = 0, answers = 0, timeouts = 0 } = acquisition.diagnosis(id).counters
-      return silent.includes(id) || requests === answers + timeouts
+      const { requests = 0, answers = 0, timeouts = 0, cut = 0 } = acquisition.diagnosis(id).counters
+      return silent.includes(id) || requests === answers + timeouts + cut
     })
   for (let agreed = 0; agreed < 2; ) {
     await new Promise<void>(resolve => setImmediate(resolve))

@@ -76,13 +76,26 @@ function differences(): string[] {
 }
 
 test('every value of every instrument of the city arrives as the instrument shows it', async () => {
-  await passUntil(() => acquisition.devices.every(({ site, device }) => acquisition.current(`${site}:${device}`)[0]?.quality === 'good')).toBe(true)
+  await passUntil(() =>
+    acquisition.devices.every(({ site, device }) => acquisition.current(`${site}:${device}`)[0]?.quality === 'good'),
+  ).toBe(true)
   city.pause()
   await passUntil(differences).toEqual([])
   expect(sink.batches.length).toBeGreaterThan(10)
 })
 
-test.each(['timeout', 'reset', 'wrong-unit', 'wrong-transaction', 'garbage', 'truncated', 'exception', 'late', 'half-open', 'nan'] as const)(
+test.each([
+  'timeout',
+  'reset',
+  'wrong-unit',
+  'wrong-transaction',
+  'garbage',
+  'truncated',
+  'exception',
+  'late',
+  'half-open',
+  'nan',
+] as const)(
   'the fault %s of one instrument: it is bad and comes back; totals that were reported are totals that were served',
   async kind => {
     const tag = 'waterworks/fm-1/total'

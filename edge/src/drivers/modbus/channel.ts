@@ -33,7 +33,9 @@ export class ModbusChannel implements DriverChannel, Wire {
   /** connection attempts that failed since the last connection */
   #failedConnects = 0
   #connections = 0
+  /** requests in a row that nobody answered, and when the last of them was given up */
   #silence = 0
+  #silentSince = Number.NEGATIVE_INFINITY
   #lastSettledAt = Number.NEGATIVE_INFINITY
   #cancelTimer: Cancel | undefined
   #timerAt = Number.POSITIVE_INFINITY
@@ -174,14 +176,22 @@ export class ModbusChannel implements DriverChannel, Wire {
         this.#unitAlive(unit)
         return true
       }
-    } else if (failure.kind !== 'closed') {
-      this.#silence++
+    } else if (failure.kind === 'closed') unit.diagnosis.counters.cut++
+    else {
+      this.#noAnswer(request)
       unit.diagnosis.counters.timeouts++
     }
     // a unit that ends the connection whenever it is asked would end it for all others too: it counts against the unit
     const alive = this.#unitFailed(unit, request.sentAt, reason, text)
     if (this.#silence >= silentRequests) this.#renewConnection()
     return alive
+  }
+
+  /** Requests that were in flight together count once. */
+  #noAnswer(request: Request): void {
+    if (request.sentAt < this.#silentSince) return
+    this.#silentSince = this.#deps.ticker.now()
+    this.#silence++
   }
 
   /** Half-open connections look like this: nothing comes back, and nobody says so. */

@@ -10,6 +10,8 @@ type Counter =
   | 'answers'
   | 'timeouts'
   | 'exceptions'
+  /** the connection ended before the answer */
+  | 'cut'
   | 'late'
   | 'foreign'
   | 'mismatched'
@@ -26,6 +28,7 @@ export class UnitDiagnosis {
     answers: 0,
     timeouts: 0,
     exceptions: 0,
+    cut: 0,
     late: 0,
     foreign: 0,
     mismatched: 0,

@@ -165,17 +165,20 @@ test('an answer with an unknown transaction id is foreign and dropped', async ()
   expect(read.outcomes).toEqual([{ kind: 'timeout' }])
 })
 
-test.each(['wrong-unit', 'wrong-function', 'wrong-count'] as const)('an answer with %s is dropped', async fault => {
-  faultOn(1, fault)
-  const read = new Read(1, 0, 1).send()
-  await expect.poll(() => strays.length).toBe(1)
-  expect(strays[0]).toMatch(/^mismatched/)
-  expect(read.outcomes).toEqual([])
-  await time.advance(timeoutMs)
-  expect(read.outcomes).toEqual([{ kind: 'protocol' }])
-  // the stream is still in step
-  expect(await new Read(2, 0, 1).send().outcome()).toEqual([0, 0])
-})
+test.each(['wrong-unit', 'wrong-function', 'wrong-count', 'wrong-byte-count'] as const)(
+  'an answer with %s is dropped',
+  async fault => {
+    faultOn(1, fault)
+    const read = new Read(1, 0, 1).send()
+    await expect.poll(() => strays.length).toBe(1)
+    expect(strays[0]).toMatch(/^mismatched/)
+    expect(read.outcomes).toEqual([])
+    await time.advance(timeoutMs)
+    expect(read.outcomes).toEqual([{ kind: 'protocol' }])
+    // the stream is still in step
+    expect(await new Read(2, 0, 1).send().outcome()).toEqual([0, 0])
+  },
+)
 
 test('an answer sent twice is taken once', async () => {
   faultOn(1, 'twice')
