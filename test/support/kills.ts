@@ -67,7 +67,7 @@ export async function killsLoseNothing(world: World, kills: number, seed: number
   const last = new Map<string, bigint>()
   const positions = new Map<string, number>()
   const seen = new Set<string>()
-  for await (const { entry } of readInbox(join(world.folder, 'gateway/inbox'))) {
+  for await (const { entry } of readInbox(join(world.folder, 'gateway/inbox/log'))) {
     if (entry.kind === 'loss') throw new Error(`a loss was declared: ${JSON.stringify(entry)}`)
     if (entry.kind !== 'batch') continue
     const lane = `${entry.edge} ${entry.epoch} ${entry.class}`

@@ -121,6 +121,12 @@ describe('a year of real meters', () => {
         await startPart(victim)
       }
       await until('all rows at the gateway', 120_000, async () => ((await progress()) === rows ? true : undefined))
+      const described = await fetch(`http://127.0.0.1:${ports.http}/api/v1/tags/meters/m-${meters[0]}/total`, {
+        headers: { Authorization: `Bearer ${token()}` },
+      })
+      const { resolution, unit } = (await described.json()) as { resolution: string; unit: string }
+      expect([resolution, unit]).toEqual(['0.001', 'm3'])
+      const countsPerM3 = 1000n
       expect(await running.get('edge')?.stop()).toBe(0)
       running.delete('edge')
       expect(await running.get('gateway')?.stop()).toBe(0)
@@ -128,7 +134,7 @@ describe('a year of real meters', () => {
 
       const arrived = new Map<string, Row[]>(meters.map(meter => [`meters/m-${meter}/total`, []]))
       const positions = new Map<string, number>()
-      for await (const { entry } of readInbox(join(folder.path, 'gateway/inbox'))) {
+      for await (const { entry } of readInbox(join(folder.path, 'gateway/inbox/log'))) {
         if (entry.kind === 'loss') throw new Error(`a loss was declared: ${JSON.stringify(entry)}`)
         if (entry.kind !== 'batch') continue
         const key = `${entry.edge} ${entry.epoch} ${entry.class}`
@@ -145,7 +151,9 @@ describe('a year of real meters', () => {
         const wanted = expected.get(meter) ?? []
         const found = arrived.get(`meters/m-${meter}/total`) ?? []
         expect(found.length, meter).toBe(wanted.length)
-        const wrong = wanted.findIndex((row, at) => row.stamp !== found[at]?.stamp || row.total !== found[at]?.total)
+        const wrong = wanted.findIndex(
+          (row, at) => row.stamp !== found[at]?.stamp || row.total * countsPerM3 !== found[at]?.total,
+        )
         expect(wrong, `first wrong row of ${meter}`).toBe(-1)
       }
     },
