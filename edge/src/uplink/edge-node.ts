@@ -1,6 +1,5 @@
 import { type AlarmLimits, parseAlarmLimits } from '@penstock/core/delivery/alarm-limits.ts'
 import type { Batch } from '@penstock/core/delivery/batch.ts'
-import { metricNames, parseConfirm } from '@penstock/core/delivery/wire.ts'
 import type { DeviceDiagnosis } from '@penstock/core/diagnosis.ts'
 import type { DeliveryClass } from '@penstock/core/reading.ts'
 import { type Cancel, sleep, type Ticker } from '@penstock/core/runtime/clock.ts'
@@ -8,17 +7,16 @@ import { PenstockError } from '@penstock/core/runtime/errors.ts'
 import type { ConnectLink, Link } from '@penstock/core/runtime/link.ts'
 import type { Logger } from '@penstock/core/runtime/log.ts'
 import type { Attempted } from '@penstock/core/runtime/supervisor.ts'
-import { decodePayload } from '@penstock/core/sparkplug/codec.ts'
-import type { Payload } from '@penstock/core/sparkplug/payload.ts'
 import { parseState } from '@penstock/core/sparkplug/state.ts'
 import { deviceCommandFilter, deviceTopic, nodeTopic, parseTopic, stateTopic } from '@penstock/core/sparkplug/topics.ts'
-import { typedValue } from '@penstock/core/sparkplug/values.ts'
 import { HostWatch, TakeoverWatch } from './host-state.ts'
+import { readCommands } from './node-commands.ts'
 import type { Outbox } from './outbox.ts'
 import type { DeliveryRules } from './rules.ts'
 import { Session, type SessionCounters } from './session.ts'
 import { ndeathPayload, type Publish } from './session-writer.ts'
 import type { UplinkSource } from './source.ts'
+import { describeProblem, type UplinkProblem } from './uplink-problem.ts'
 
 export interface EdgeNodeOptions {
   readonly group: string
@@ -42,16 +40,6 @@ export interface EdgeNodeOptions {
   readonly onLimits: (hash: string, limits: AlarmLimits) => Promise<void>
   readonly rules?: DeliveryRules
 }
-
-/** What is wrong with the way to the gateway; null: nothing. */
-export type UplinkProblem =
-  | null
-  | 'not-connected'
-  | 'host-offline'
-  | 'nothing-confirmed'
-  | 'other-ledger'
-  | 'identity-in-use'
-  | 'not-authorised'
 
 export interface EdgeNodeStatus {
   readonly connected: boolean
@@ -99,6 +87,7 @@ export class EdgeNode {
     timeouts: 0,
     confirmations: 0,
     ignoredConfirmations: 0,
+    ignoredCommands: 0,
   }
   readonly #options: EdgeNodeOptions
   readonly #takeovers = new TakeoverWatch()
@@ -221,14 +210,7 @@ export class EdgeNode {
     // a retained command would be obeyed again at every connection; the specification forbids it (tck-id-payloads-ncmd-retain)
     if (parsed?.kind !== 'node' || parsed.verb !== 'NCMD' || retain) return
     if (parsed.group !== group || parsed.edge !== edge || payload.length > largestCommand) return
-    let command: Payload
-    try {
-      command = decodePayload(payload)
-    } catch (error) {
-      this.#options.log.warn({ err: error }, 'a command could not be read')
-      return
-    }
-    this.#command(connection, command)
+    this.#command(connection, payload)
   }
 
   #state(connection: Connection, payload: Uint8Array, retain: boolean): void {
@@ -276,37 +258,21 @@ export class EdgeNode {
     this.#watchConfirmations(connection, session)
   }
 
-  #command(connection: Connection, command: Payload): void {
+  #command(connection: Connection, payload: Uint8Array): void {
     const { log, ticker } = this.#options
     const session = connection.session
-    for (const metric of command.metrics) {
-      switch (metric.name) {
-        case metricNames.confirm: {
-          const text = typedValue(metric, 'String')
-          const { value, problem } = parseConfirm(typeof text === 'string' ? text : '')
-          if (value) session?.confirm(value, command.timestamp)
-          else {
-            this.counters.ignoredConfirmations++
-            log.warn({ problem }, 'a confirmation makes no sense')
-          }
-          break
-        }
-        case metricNames.rebirth: {
-          if (typedValue(metric, 'Boolean') !== true || !session) break
-          // several requests in one second are one
-          if (ticker.now() - connection.rebirthAt < rebirthCoalesceMs) break
-          connection.rebirthAt = ticker.now()
-          log.info('the host application asks for births')
-          session.born()
-          break
-        }
-        case metricNames.alarmLimits: {
-          const text = typedValue(metric, 'String')
-          if (typeof text === 'string') this.#takeLimits(text)
-          break
-        }
-        default:
-          log.debug({ metric: metric.name }, 'a command that this edge does not know')
+    for (const command of readCommands(payload)) {
+      if (command.kind === 'confirm') session?.confirm(command.confirm, command.sentAt)
+      else if (command.kind === 'limits') this.#takeLimits(command.text)
+      else if (command.kind === 'senseless') {
+        this.counters.ignoredCommands++
+        log.warn({ problem: command.problem }, 'a command makes no sense')
+      }
+      // several requests in one second are one
+      else if (session && ticker.now() - connection.rebirthAt >= rebirthCoalesceMs) {
+        connection.rebirthAt = ticker.now()
+        log.info('the host application asks for births')
+        session.born()
       }
     }
   }
@@ -409,23 +375,12 @@ export class EdgeNode {
 
   #textOf(problem: UplinkProblem): string | null {
     const { group, edge, host, username, outbox } = this.#options
-    const user = username ?? 'the anonymous user'
-    switch (problem) {
-      case null:
-        return null
-      case 'not-connected':
-        return 'no connection to the broker; readings are kept'
-      case 'host-offline':
-        return `connected, but the host application "${host}" is not online; readings are kept`
-      case 'nothing-confirmed':
-        return `connected, host online, nothing confirmed: does the broker's ACL let ${user} write spBv1.0/${group}/+/${edge}/#, and does the gateway "${host}" know this edge?`
-      case 'other-ledger':
-        return `a second gateway confirms (ledger ${this.#otherLedger?.ledger}, this edge belongs to ${outbox.identity.ledger}); it is not obeyed. If the gateway was set up anew, run "outbox reset" on this edge`
-      case 'identity-in-use':
-        return `another box uses my identity ${group}/${edge}; trying again in a minute`
-      case 'not-authorised':
-        return this.#refused
-    }
+    const facts = { group, edge, host, username, pinned: outbox.identity.ledger }
+    return describeProblem(problem, {
+      ...facts,
+      otherLedger: this.#otherLedger?.ledger ?? null,
+      refused: this.#refused,
+    })
   }
 }
 

@@ -285,10 +285,14 @@ export class Outbox {
     if (surplusHistory(this.#use(name), this.maxBytes)) this.#tidy()
   }
 
-  /** Rule 9 and `outbox reset`: a new epoch, in which the unconfirmed batches are numbered from 0. */
-  async renew(): Promise<void> {
-    await this.identity.renew(perClass(name => this.#classes[name].cursor))
-    for (const name of deliveryClasses) this.#classes[name].confirm(this.#classes[name].cursor, null)
+  /**
+   * Rule 9 and `outbox reset`: a new epoch, in which the unconfirmed batches are numbered from 0. `wanted`: record numbers from
+   * which the gateway lacks batches, where it said so and they are below what it had confirmed before.
+   */
+  async renew(wanted: Partial<PerClass<number>> = {}): Promise<void> {
+    const base = perClass(name => Math.min(this.#classes[name].cursor, wanted[name] ?? Number.POSITIVE_INFINITY))
+    await this.identity.renew(base)
+    for (const name of deliveryClasses) this.#classes[name].confirm(base[name], null)
     this.#saveCursorsSoon()
   }
 

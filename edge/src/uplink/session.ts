@@ -46,8 +46,10 @@ export interface SessionCounters {
   liveCopies: number
   timeouts: number
   confirmations: number
-  /** confirmations of another session or epoch, or that made no sense */
+  /** of another session, epoch or host */
   ignoredConfirmations: number
+  /** commands that made no sense */
+  ignoredCommands: number
 }
 
 const behindMs = 2_000
@@ -410,16 +412,17 @@ export class Session {
     }
     // a rebirth may have come while the disk was asked
     if (!isOurs()) return
-    for (const name of deliveryClasses) {
-      const check = {
-        next: next[name],
-        tail: confirm.tail[name],
-        durableEnd: outbox.of(name).provenEnd,
-        ownCrc: own[name],
-      }
-      if (!isOtherDisk(check, rules.tailCheck !== false)) continue
-      log.warn({ class: name, ...check }, 'this disk is not the one that the gateway knows: new epoch')
-      await outbox.renew()
+    const checks = deliveryClasses.map(name => {
+      const { provenEnd } = outbox.of(name)
+      const check = { next: next[name], tail: confirm.tail[name], durableEnd: provenEnd, ownCrc: own[name] }
+      return { class: name, ...check, isOther: isOtherDisk(check, rules.tailCheck !== false) }
+    })
+    const other = checks.find(({ isOther }) => isOther)
+    if (other) {
+      log.warn(other, 'this disk is not the one that the gateway knows: new epoch')
+      // a class of which a restored gateway lacks more than was unconfirmed here
+      const wanted = hello ? checks.filter(({ isOther }) => !isOther).map(check => [check.class, check.next]) : []
+      await outbox.renew(Object.fromEntries(wanted))
       this.born()
       return
     }

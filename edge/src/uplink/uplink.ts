@@ -159,7 +159,7 @@ export class Uplink implements AcquisitionSink {
       }),
       counters: this.#node?.counters ?? {
         ...{ births: 0, batches: 0, batchBytes: 0, liveCopies: 0, timeouts: 0 },
-        ...{ confirmations: 0, ignoredConfirmations: 0 },
+        ...{ confirmations: 0, ignoredConfirmations: 0, ignoredCommands: 0 },
       },
     }
   }
