@@ -107,6 +107,23 @@ describe('delivery protocol, rule 14: births', () => {
     expect(edge.rebirths).toBe(0)
   })
 
+  it('does not ask at once for an alias that a late birth may still declare', async () => {
+    await world.gateway()
+    const edge = await world.edge()
+    edge.nodeBirth()
+    edge.seq = 2
+    edge.batch(0)
+    await world.time.advance(100)
+    edge.seq = 1
+    edge.deviceBirth()
+    await world.time.advance(100)
+    edge.seq = 3
+    edge.batch(0)
+    await world.time.advance(1_000)
+    expect(edge.rebirths).toBe(0)
+    expect(world.consumer.values()).toEqual([0])
+  })
+
   it('ignores an NDEATH with another bdSeq than the birth', async () => {
     const gateway = await world.gateway()
     const edge = await world.edge()

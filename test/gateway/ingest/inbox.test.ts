@@ -187,6 +187,37 @@ describe('the inbox', () => {
     expect(inbox.first).toBeLessThan(inbox.end)
   })
 
+  it('can be trimmed on a disk without a single free byte', async () => {
+    const bench = new Bench()
+    const inbox = await bench.open()
+    for (let pos = 0; pos < 400; pos++) {
+      inbox.append(batch(pos))
+      if (pos % 20 === 0) await bench.time.advance(60)
+    }
+    await bench.time.advance(100)
+    bench.files.free = 0
+    await inbox.trim(inbox.durableEnd)
+    expect(inbox.first).toBeGreaterThan(100)
+  })
+
+  it('keeps positions that stand only in segments from before the last restart', async () => {
+    const bench = new Bench()
+    const first = await bench.open()
+    for (let pos = 0; pos < 100; pos++) first.append(batch(pos))
+    await first.close()
+    bench.time = new ManualTime(9_000)
+    const second = await bench.open()
+    for (let pos = 0; pos < 60; pos++) second.append(batch(pos, { edge: 'g1/e2' }))
+    await bench.time.advance(100)
+    await second.trim(second.durableEnd)
+    expect(second.first).toBeGreaterThan(0)
+    await second.close()
+    await bench.files.remove('/inbox/positions.json')
+    const third = await bench.open()
+    expect(third.positions.find('g1/e1', '7')?.raw.next).toBe(100)
+    expect(third.positions.find('g1/e2', '7')?.raw.next).toBe(60)
+  })
+
   it('starts above the cursors of its consumers when an older inbox was put back', async () => {
     const bench = new Bench({ atLeast: 500 })
     const inbox = await bench.open()
