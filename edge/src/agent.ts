@@ -12,7 +12,7 @@ import { openBoot } from './acquisition/boot.ts'
 import type { SiteFile } from './config/site-file.ts'
 import { readHardwareId } from './hardware.ts'
 import { openMetrics } from './metrics.ts'
-import type { OutboxOptions } from './uplink/outbox.ts'
+import type { OutboxOptions } from './uplink/outbox-options.ts'
 import { Uplink } from './uplink/uplink.ts'
 
 export interface AgentDeps {

@@ -2,68 +2,20 @@ import { type Batch, type DeclaredLoss, maxReadings } from '@penstock/core/deliv
 import { metricNames } from '@penstock/core/delivery/wire.ts'
 import { sparkplugDeviceId } from '@penstock/core/description.ts'
 import { type DeliveryClass, deliveryClasses, type Reading } from '@penstock/core/reading.ts'
-import type { Cancel, Clock, Ticker } from '@penstock/core/runtime/clock.ts'
-import { openDurableLog } from '@penstock/core/runtime/durable-log.ts'
+import type { Cancel } from '@penstock/core/runtime/clock.ts'
 import { PenstockError } from '@penstock/core/runtime/errors.ts'
-import type { FileLayer } from '@penstock/core/runtime/files.ts'
-import type { Logger } from '@penstock/core/runtime/log.ts'
-import type { Boot } from '../acquisition/boot.ts'
-import { nextVictim, surplusHistory, type Victim } from './bounds.ts'
-import { ClassLog } from './class-log.ts'
-import { CursorFile } from './cursor-file.ts'
+import type { ClassLog } from './class-log.ts'
+import type { CursorFile } from './cursor-file.ts'
 import { Flusher } from './flusher.ts'
-import { Identity, type PerClass, perClass } from './identity.ts'
-import { OutboxLogbook } from './logbook.ts'
-import { kindOf, parseKind, type StoredBatch, type StoredTag } from './record.ts'
-import type { DeliveryRules } from './rules.ts'
-import { type ClockTrust, Stamps } from './stamps.ts'
-
-export interface OutboxLimits {
-  /** bytes of all classes together; the oldest segments of the least important class are dropped beyond it */
-  readonly maxBytes: number
-  readonly segmentBytes: number
-  /** longest time that a reading of class total or raw waits for its sync */
-  readonly syncMs: number
-  /** unconfirmed readings older than this are dropped; 0: never */
-  readonly maxAgeMs: number
-}
-
-export interface OutboxOptions {
-  readonly files: FileLayer
-  readonly folder: string
-  readonly clock: Clock
-  readonly ticker: Ticker
-  readonly log: Logger
-  /** uniform in [0, 1) */
-  readonly random: () => number
-  readonly hardwareId: string
-  readonly limits: OutboxLimits
-  readonly boot: Boot
-  readonly trust: ClockTrust
-  /** What the site file says of a tag; undefined for one that it does not have. */
-  readonly describe: (tag: string) => Omit<StoredTag, 'tag' | 'type'> | undefined
-  readonly rules?: DeliveryRules
-}
-
-/** Told by the outbox, synchronously; must not throw. */
-export interface OutboxWatcher {
-  /** More of a class may be published, or a block that `take` asked for has been read. */
-  readonly ready: (name: DeliveryClass) => void
-  /** A sync of the class has been running for 100 ms: values go out as live copies meanwhile. */
-  readonly slow: (name: DeliveryClass) => void
-}
-
-export interface OutboxCounters {
-  readonly appended: number
-  /** declared as lost: dropped or unreadable batches */
-  readonly lost: number
-  /** batches that were not taken because the disk had failed and memory was full */
-  readonly refused: number
-}
+import { type Identity, type PerClass, perClass } from './identity.ts'
+import type { OutboxLogbook } from './logbook.ts'
+import { type OutboxParts, openParts } from './outbox-open.ts'
+import type { OutboxCounters, OutboxOptions, OutboxWatcher } from './outbox-options.ts'
+import { kindOf, parseKind, type StoredBatch } from './record.ts'
+import { type LossTimes, Retention } from './retention.ts'
+import type { Stamps } from './stamps.ts'
 
 const saveCursorMs = 1_000
-const ageCheckMs = 60_000
-const dropPauseMs = 10_000
 /** What a class may hold in memory while the disk does not take it. */
 const pendingLimits = { alarm: 8 * 2 ** 20, total: 4 * 2 ** 20, raw: 4 * 2 ** 20 } as const
 
@@ -80,6 +32,7 @@ export class Outbox {
   readonly #classes: PerClass<ClassLog>
   readonly #flushers: PerClass<Flusher>
   readonly #cursors: CursorFile
+  readonly #retention: Retention
   readonly #kinds = new Map<string, string>()
   /** Sparkplug device id → number of its last record, by class; before this run the last one that there could be */
   readonly #last = new Map<string, Record<DeliveryClass, number>>()
@@ -90,25 +43,11 @@ export class Outbox {
   readonly #stored: PerClass<Set<string>>
   #watcher: OutboxWatcher | undefined
   #diskProblem: string | null = null
-  #droppedAt = Number.NEGATIVE_INFINITY
-  #tidying: Promise<void> | undefined
-  #tidyAgain = false
   #saveTimer: Cancel | undefined
   #saving: Promise<void> = Promise.resolve()
-  #ageTimer: Cancel | undefined
   #closing: Promise<void> | undefined
 
-  private constructor(
-    options: OutboxOptions,
-    parts: {
-      identity: Identity
-      stamps: Stamps
-      classes: PerClass<ClassLog>
-      cursors: CursorFile
-      logbook: OutboxLogbook
-      kinds: PerClass<Set<string>>
-    },
-  ) {
+  private constructor(options: OutboxOptions, parts: OutboxParts) {
     this.#options = options
     this.identity = parts.identity
     this.stamps = parts.stamps
@@ -117,6 +56,11 @@ export class Outbox {
     this.#cursors = parts.cursors
     this.#stored = parts.kinds
     this.#flushers = perClass(name => this.#makeFlusher(name))
+    const { limits, ticker, log } = options
+    this.#retention = new Retention({
+      ...{ classes: parts.classes, stamps: parts.stamps, logbook: parts.logbook, limits, ticker, log },
+      declare: (name, from, to, reason, times) => this.declare(name, from, to, reason, times),
+    })
     for (const name of deliveryClasses) {
       for (const kind of this.#stored[name]) {
         const [site, device, tag] = parseKind(kind)?.tag.split('/') ?? []
@@ -127,64 +71,19 @@ export class Outbox {
 
   /** @throws PenstockError `disk-full` | `disk-failed` only when nothing at all can be written; damage never stops it */
   static async open(options: OutboxOptions): Promise<Outbox> {
-    const { files, folder, hardwareId, random, log, clock, boot, trust } = options
-    const segmentBytes = Math.max(1024, Math.min(options.limits.segmentBytes, Math.floor(options.limits.maxBytes / 8)))
-    await files.makeFolder(folder)
-    for (const name of deliveryClasses) await files.makeFolder(`${folder}/${name}`)
-    const { identity, knownEpoch, why } = await Identity.open(files, folder, hardwareId, random)
-    const stamps = await Stamps.open({ files, path: `${folder}/boots.json`, clock, boot, trust })
-    const { file: cursors, state } = await CursorFile.open(files, `${folder}/cursors`)
-    const unreadable: { name: DeliveryClass; from: number; to: number }[] = []
     let outbox: Outbox | undefined
-    const classes: Partial<Record<DeliveryClass, ClassLog>> = {}
-    let newEpoch = knownEpoch === null ? why : null
-    for (const name of deliveryClasses) {
-      const durable = await openDurableLog({
-        folder: `${folder}/${name}`,
-        files,
-        segmentBytes,
-        onDamage: damage => log.warn({ class: name, ...damage }, 'the outbox has a damaged place'),
-      })
-      const base = knownEpoch === null ? 0 : identity.base[name]
-      const same = state?.epoch === knownEpoch && knownEpoch !== null
-      const known = state?.cursor[name] ?? base
-      const cursor = Math.min(same ? Math.max(known, base) : known, durable.end)
-      if (knownEpoch !== null && durable.end < (same ? Math.max(known, base) : base)) {
-        newEpoch = `class ${name} ends before what was confirmed`
-      }
-      classes[name] = new ClassLog({
-        name,
-        log: durable,
-        cursor,
-        tail: same && known === cursor ? (state?.tail[name] ?? null) : null,
-        holes: state?.holes[name] ?? [],
-        fsyncBeforePublish: options.rules?.fsyncBeforePublish !== false,
-        onUnreadable: (from, to) => {
-          if (outbox) outbox.declare(name, from, to, 'unreadable')
-          else unreadable.push({ name, from, to })
-        },
-        onLoaded: error => outbox?.loaded(name, error),
-      })
-    }
-    const { alarm, total, raw } = classes
-    if (!alarm || !total || !raw) throw new PenstockError('closed', { what: 'the outbox' })
-    const all: PerClass<ClassLog> = { alarm, total, raw }
-    if (newEpoch !== null) {
-      await identity.renew(perClass(name => all[name].cursor))
-      log.info({ epoch: identity.epoch, why: newEpoch }, 'new epoch of the outbox')
-    }
-    const logbook = await OutboxLogbook.open(files, `${folder}/logbook.json`, total)
-    const kinds = {
-      alarm: await alarm.unconfirmedKinds(),
-      total: await total.unconfirmedKinds(),
-      raw: await raw.unconfirmedKinds(),
-    }
-    outbox = new Outbox(options, { identity, stamps, classes: all, cursors, logbook, kinds })
-    for (const { name, from, to } of unreadable) outbox.declare(name, from, to, 'unreadable')
+    const parts = await openParts(options, {
+      onUnreadable: (name, from, to) => outbox?.declare(name, from, to, 'unreadable'),
+      onLoaded: (name, error) => {
+        if (outbox) outbox.#loaded(name, error)
+      },
+    })
+    outbox = new Outbox(options, parts)
     // the end of a log that could not be written again at its opening: nobody else would try
-    for (const name of deliveryClasses) if (all[name].durableEnd < all[name].end) void outbox.#flushers[name].flush()
-    outbox.#tidy()
-    if (options.limits.maxAgeMs > 0) outbox.#scheduleAge()
+    for (const name of deliveryClasses) {
+      if (parts.classes[name].durableEnd < parts.classes[name].end) void outbox.#flushers[name].flush()
+    }
+    outbox.#retention.start()
     return outbox
   }
 
@@ -250,7 +149,7 @@ export class Outbox {
     from: number,
     to: number,
     reason: DeclaredLoss['reason'],
-    times: { firstMs: number | null; lastMs: number | null } = { firstMs: null, lastMs: null },
+    times: LossTimes = { firstMs: null, lastMs: null },
   ): void {
     const loss: DeclaredLoss = { class: name, from, to, reason, ...times }
     if (to > from) {
@@ -282,7 +181,7 @@ export class Outbox {
     this.#classes[name].confirm(cursor, tail)
     if (this.#stored[name].size > 0 && cursor >= this.#classes[name].durableEnd) this.#stored[name].clear()
     this.#saveCursorsSoon()
-    if (surplusHistory(this.#use(name), this.maxBytes)) this.#tidy()
+    this.#retention.confirmed(name)
   }
 
   /**
@@ -309,8 +208,8 @@ export class Outbox {
     return this.#closing
   }
 
-  /** For ClassLog: a block was read, or could not be. */
-  loaded(name: DeliveryClass, error: unknown): void {
+  /** A block was read, or could not be. */
+  #loaded(name: DeliveryClass, error: unknown): void {
     if (this.#closing) return
     if (error === null) {
       this.#watcher?.ready(name)
@@ -344,7 +243,7 @@ export class Outbox {
     if (durable) this.#waiting[name].push({ position: record.position, run: durable })
     flusher.wrote(record.bytes)
     if (this.#options.rules?.fsyncBeforePublish === false) this.#watcher?.ready(name)
-    if (this.bytes > this.maxBytes) this.#tidy()
+    if (this.bytes > this.maxBytes) this.#retention.tidy()
   }
 
   #noteLast(device: string, name: DeliveryClass, position: number): void {
@@ -388,7 +287,7 @@ export class Outbox {
   }
 
   #durable(name: DeliveryClass): void {
-    this.#droppedAt = Number.NEGATIVE_INFINITY
+    this.#retention.hasRoom()
     if (this.#diskProblem !== null && deliveryClasses.every(other => this.#flushers[other].pendingBytes === 0)) {
       this.#options.log.info('the outbox can write again')
       this.#diskProblem = null
@@ -412,97 +311,8 @@ export class Outbox {
     const problem = error instanceof Error ? error.message : String(error)
     if (this.#diskProblem !== problem) this.#options.log.error({ err: error, class: name }, 'the outbox cannot write')
     this.#diskProblem = problem
-    const now = this.#options.ticker.now()
-    if (!(error instanceof PenstockError && error.code === 'disk-full') || this.#closing) return
-    // where dropping did not help, somebody else fills the disk: then not everything is given away at once
-    if (now - this.#droppedAt < dropPauseMs) return
-    this.#droppedAt = now
-    await this.#dropOne()
-  }
-
-  async #dropOne(): Promise<void> {
-    const victim = nextVictim(this.#uses())
-    if (victim) await this.#drop(victim, 'outbox-full').catch(error => this.#warn(error, 'dropping failed'))
-  }
-
-  #use(name: DeliveryClass): { name: DeliveryClass; cursor: number; segments: ClassLog['segments'] } {
-    return { name, cursor: this.#classes[name].cursor, segments: this.#classes[name].segments }
-  }
-
-  #uses() {
-    return deliveryClasses.map(name => this.#use(name))
-  }
-
-  /** Brings the outbox back within its bounds; one at a time. */
-  #tidy(): void {
-    if (this.#tidying) {
-      this.#tidyAgain = true
-      return
-    }
-    this.#tidying = this.#keepBounds()
-      .catch(error => this.#warn(error, 'tidying the outbox failed'))
-      .finally(() => {
-        this.#tidying = undefined
-        if (!this.#tidyAgain || this.#closing) return
-        this.#tidyAgain = false
-        this.#tidy()
-      })
-  }
-
-  async #keepBounds(): Promise<void> {
-    for (const name of deliveryClasses) {
-      const surplus = surplusHistory(this.#use(name), this.maxBytes)
-      if (surplus) await this.#drop(surplus, 'outbox-full')
-      if (this.#options.limits.maxAgeMs > 0) await this.#dropAged(name)
-    }
-    while (this.bytes > this.maxBytes) {
-      const victim = nextVictim(this.#uses())
-      if (!victim) return
-      await this.#drop(victim, 'outbox-full')
-    }
-  }
-
-  async #dropAged(name: DeliveryClass): Promise<void> {
-    const limit = this.stamps.now() - this.#options.limits.maxAgeMs
-    for (;;) {
-      const { cursor, segments } = this.#use(name)
-      const [oldest] = segments.slice(0, -1)
-      if (!oldest || !this.stamps.known) return
-      const { lastMs } = await this.#timesOf(name, oldest.first, oldest.end)
-      if (lastMs === null || lastMs >= limit) return
-      const lostFrom = oldest.end <= cursor ? null : Math.max(oldest.first, cursor)
-      await this.#drop({ name, before: oldest.end, lostFrom }, 'too-old')
-    }
-  }
-
-  /** The loss is declared before the data goes, so that a power cut between the two forgets neither. */
-  async #drop(victim: Victim, reason: DeclaredLoss['reason']): Promise<void> {
-    const { name, before } = victim
-    const held = this.#classes[name]
-    if (name === 'total') await this.logbook.save()
-    if (victim.lostFrom !== null) {
-      const times = await this.#timesOf(name, victim.lostFrom, before)
-      const unknown = held.unknownHole(Math.max(victim.lostFrom, held.cursor), before)
-      if (unknown) this.declare(name, ...unknown, reason, times)
-    }
-    await held.trim(before)
-  }
-
-  /** Source times of the first and the last reading of records [from, to); null where they are not known. */
-  async #timesOf(name: DeliveryClass, from: number, to: number) {
-    const held = this.#classes[name]
-    const [first, last] = await Promise.all([held.batchAt(from), held.batchAt(to - 1)])
-    return {
-      firstMs: first ? (this.stamps.times(first)?.firstMs ?? null) : null,
-      lastMs: last ? (this.stamps.times(last)?.lastMs ?? null) : null,
-    }
-  }
-
-  #scheduleAge(): void {
-    this.#ageTimer = this.#options.ticker.after(ageCheckMs, () => {
-      this.#tidy()
-      this.#scheduleAge()
-    })
+    if (error instanceof PenstockError && error.code === 'disk-full' && !this.#closing)
+      await this.#retention.dropForRoom()
   }
 
   #saveCursorsSoon(): void {
@@ -529,9 +339,8 @@ export class Outbox {
 
   async #close(): Promise<void> {
     this.#saveTimer?.()
-    this.#ageTimer?.()
     await Promise.all(deliveryClasses.map(name => this.#flushers[name].close()))
-    await this.#tidying
+    await this.#retention.close()
     await this.logbook.save().catch(error => this.#warn(error, 'saving the logbook failed'))
     await this.#saveCursors()
     await this.#cursors.close().catch(error => this.#warn(error, 'closing failed'))

@@ -426,6 +426,15 @@ export class Session {
       this.born()
       return
     }
+    if (hello && this.#isOlderThanEpoch(confirm)) {
+      log.warn(
+        { epoch: identity.epoch },
+        'the gateway was put back to a time before this epoch: new epoch with all that is held',
+      )
+      await outbox.renew(perClass(name => outbox.of(name).first))
+      this.born()
+      return
+    }
     const now = ticker.now()
     counters.confirmations++
     this.#confirmedAt = now
@@ -440,6 +449,20 @@ export class Session {
     }
     this.pump()
     this.look()
+  }
+
+  /**
+   * The gateway knows nothing of this epoch, of which it had confirmed something: a backup from before the epoch was put back. It may
+   * lack the end of the epoch before, too; that cannot be asked for, so everything is sent again and readings may repeat.
+   */
+  #isOlderThanEpoch({ next }: Confirm): boolean {
+    const { outbox } = this.#options
+    const { base } = outbox.identity
+    return (
+      deliveryClasses.every(name => next[name] === 0) &&
+      deliveryClasses.some(name => base[name] > 0) &&
+      deliveryClasses.some(name => outbox.of(name).cursor > base[name])
+    )
   }
 
   #schedule(): void {
