@@ -23,6 +23,8 @@ export interface Truth {
 export interface Findings {
   /** durable, not in the inbox, in no declared loss */
   readonly lost: string[]
+  /** known to the gateway as a hole, but the record that gives the reason is not there */
+  readonly unexplained: string[]
   /** in the inbox more than once */
   readonly twice: string[]
   /** of these: the disk image that was put back held it, so that the same readings came again */
@@ -38,6 +40,7 @@ export interface Findings {
 /** Holds the inbox against what was reported (delivery protocol, PROMISE). */
 export function judge(truth: Truth, records: readonly InboxRecord[]): Findings {
   const lost: string[] = []
+  const unexplained: string[] = []
   const twice: string[] = []
   const disorder: string[] = []
   const changed: string[] = []
@@ -77,11 +80,12 @@ export function judge(truth: Truth, records: readonly InboxRecord[]): Findings {
       else if (losses.some(loss => covers(truth, loss, reported))) declared++
       else {
         const hole = losses.some(loss => covers(truth, { ...loss, reason: loss.reason ?? 'hole' }, reported))
-        lost.push(`${name} ${serial} (record ${reported.record})${hole ? ', in a hole without reason' : ''}`)
+        const found = hole ? unexplained : lost
+        found.push(`${name} ${serial} (record ${reported.record})`)
       }
     }
   }
-  return { lost, twice, repeated, disorder, changed, declared, delivered }
+  return { lost, unexplained, twice, repeated, disorder, changed, declared, delivered }
 }
 
 function serialOf({ readings }: BatchEntry): number | null {

@@ -161,11 +161,17 @@ class Simulation {
     this.#edgeBackAt = Math.min(this.#edgeBackAt, this.#time.now())
     this.#gatewayBackAt = Math.min(this.#gatewayBackAt, this.#time.now())
     const limit = this.#time.now() + drainLimitMs
+    let nextBatches = this.#time.now() + 60_000
     while (this.#time.now() < limit) {
       await this.#time.advance(2_000)
       this.#restart()
       this.#noteEpoch()
       if (this.#isDrained()) return null
+      // a hole at the end of a class is told with the batch after it
+      if (this.#time.now() >= nextBatches) {
+        nextBatches += 60_000
+        this.#report(1)
+      }
     }
     const outbox = this.#uplink?.outbox
     const status = this.#uplink?.status()
@@ -186,7 +192,7 @@ class Simulation {
     this.#events[event] = (this.#events[event] ?? 0) + 1
   }
 
-  #report(): void {
+  #report(certainty = 0): void {
     const uplink = this.#uplink
     const edge = this.#edge
     if (!uplink || !edge?.alive) return
@@ -195,7 +201,7 @@ class Simulation {
       ['total', 0.2],
       ['alarm', 0.08],
     ] as const) {
-      if (!this.#random.chance(chance)) continue
+      if (!this.#random.chance(Math.max(chance, certainty))) continue
       const device = this.#random.chance(0.5) ? 'a' : 'b'
       const record = uplink.outbox.of(name).end
       const { batch, reported } = this.#plant.batch(
