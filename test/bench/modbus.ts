@@ -182,7 +182,13 @@ async function edge(port: number, connections: number, maxInFlight: number, seco
     ticker: systemTicker,
     log: silentLogger,
     logbook: { lastRow: () => null },
-    sink: { report: batch => void (readings += batch.readings.length), deviceState: () => {}, diagnosis: () => {} },
+    sink: {
+      report: batch => {
+        readings += batch.readings.length
+      },
+      deviceState: () => {},
+      diagnosis: () => {},
+    },
   })
   acquisition.setAlarmLimits(new Map())
   acquisition.start()

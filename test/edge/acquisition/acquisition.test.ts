@@ -285,42 +285,48 @@ describe('a device that does not answer', () => {
     }
   })
 
-  test('a failing unit is asked one thing at a time, and all others go before it', async () => {
-    const many = profileOf({
-      profile: 'many',
-      title,
-      source: 'made for the test',
-      confidence: 'own',
-      driver: 'modbus',
-      modbus: {},
-      tags: Array.from({ length: 8 }, (_, index) => ({
-        name: `t${index}`,
+  test.each([1, 4])(
+    'a failing unit is asked one thing at a time, all others go before it (%d in flight)',
+    async maxInFlight => {
+      const many = profileOf({
+        profile: 'many',
         title,
-        register: index * 100,
-        type: 'u16',
-        scan: 'fast',
-      })),
-    })
-    server.fault = request => (request.unitId === 1 ? 'silent' : null)
-    silent = ['w:m-1']
-    const file = siteOf(
-      {
-        channels: [{ id: 'c', driver: 'modbus', host: '127.0.0.1', port: server.port, timeoutMs, maxInFlight: 4 }],
-        devices: [1, 2, 3].map(unitId => ({ site: 'w', id: `m-${unitId}`, channel: 'c', unitId, profile: 'many' })),
-        scanClasses: { fast: 1000, normal: 1000, slow: 1000 },
-      },
-      [many],
-    )
-    await begin(file)
-    await pass(4000, 50)
-    // four at first, then one by one until the breaker opens, then probes
-    const asked = server.requests.map(request => request.unitId)
-    const turns = asked.filter((unitId, index) => unitId === 1 && index >= 4)
-    expect(asked.slice(0, 4)).toEqual([1, 1, 1, 1])
-    expect(turns.length).toBeLessThanOrEqual(4)
-    for (const [index, unitId] of asked.entries()) if (index >= 4 && unitId === 1) expect(asked[index - 1]).not.toBe(1)
-    for (const id of ['w:m-2', 'w:m-3']) expect(acquisition.diagnosis(id).counters).toMatchObject({ missedScans: 0 })
-  })
+        source: 'made for the test',
+        confidence: 'own',
+        driver: 'modbus',
+        modbus: {},
+        tags: Array.from({ length: 8 }, (_, index) => ({
+          name: `t${index}`,
+          title,
+          register: index * 100,
+          type: 'u16',
+          scan: 'fast',
+        })),
+      })
+      server.fault = request => (request.unitId === 1 ? 'silent' : null)
+      silent = ['w:m-1']
+      const file = siteOf(
+        {
+          channels: [{ id: 'c', driver: 'modbus', host: '127.0.0.1', port: server.port, timeoutMs, maxInFlight }],
+          devices: [1, 2, 3].map(unitId => ({ site: 'w', id: `m-${unitId}`, channel: 'c', unitId, profile: 'many' })),
+          scanClasses: { fast: 1000, normal: 1000, slow: 1000 },
+        },
+        [many],
+      )
+      await begin(file)
+      await pass(4000, 50)
+      // as many as may be in flight at first, then one by one until the breaker opens, then probes
+      const asked = server.requests.map(request => request.unitId)
+      const first = asked.slice(0, maxInFlight)
+      const later = asked.filter((unitId, index) => unitId === 1 && index >= maxInFlight)
+      expect(first.every(unitId => unitId === 1)).toBe(true)
+      expect(later.length).toBeLessThanOrEqual(4)
+      for (const [index, unitId] of asked.entries()) {
+        if (index >= maxInFlight && unitId === 1) expect(asked[index - 1], `request ${index}`).not.toBe(1)
+      }
+      for (const id of ['w:m-2', 'w:m-3']) expect(acquisition.diagnosis(id).counters).toMatchObject({ missedScans: 0 })
+    },
+  )
 
   test('one lost answer makes the readings of that scan bad, not the device offline', async () => {
     server.set(1, 0, 100)
