@@ -73,6 +73,8 @@ export class AlarmEngine {
   /** device of each row */
   readonly #deviceOf: string[] = []
   readonly #changed = new Set<Instance>()
+  /** value that a tag had before the reading that is being applied */
+  #held: { readonly row: number; readonly value: number | null } | null = null
   #position = -1
   #firstIndex = 0
   #out: JournalRecord[] = []
@@ -174,6 +176,7 @@ export class AlarmEngine {
    * of records that an earlier input of the same entry has caused.
    */
   apply(position: number, input: EngineInput, firstIndex = 0): readonly JournalRecord[] {
+    this.#held = null
     this.#position = position
     this.#firstIndex = firstIndex
     this.#out = []
@@ -283,6 +286,7 @@ export class AlarmEngine {
     const live = lane === 'backlog' ? stamp > (tags.source[row] ?? 0) : !same
     if (live) {
       const held = tags.valueOf(row)
+      this.#held = { row, value: held }
       tags.source[row] = stamp
       tags.value[row] = number
       tags.setQuality(row, reading.quality, reading.reason)
@@ -406,7 +410,7 @@ export class AlarmEngine {
       instance.record = {
         state,
         time: null,
-        value: state.value,
+        value: this.#held?.row === row ? this.#held.value : tags.valueOf(row),
         open: since === null ? null : { since, level: state.peak, value: state.value },
         liveOccurrences: since === null ? [] : [{ from: since, to: Number.POSITIVE_INFINITY }],
       }
@@ -496,7 +500,7 @@ export class AlarmEngine {
           t: tags.time[row] ?? 0,
           levels: record.state.levels,
           activeSince: record.open?.since ?? null,
-          value: tags.valueOf(row),
+          value: record.open ? record.open.value : tags.valueOf(row),
         },
         true,
       )
@@ -509,6 +513,7 @@ export class AlarmEngine {
     const { tags } = this.#parts
     const row = tags.find(tag) ?? this.#discover(tag)
     if (row < 0) return
+    this.#held = { row, value: tags.valueOf(row) }
     tags.setQuality(row, 'bad', reason)
     tags.value[row] = Number.NaN
     tags.time[row] = Math.max(tags.time[row] ?? 0, this.#parts.now)

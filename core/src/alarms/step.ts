@@ -431,20 +431,17 @@ function adopt(state: AlarmState, event: AlarmEvent & { type: 'adopt' }, rule: C
   }
   const at = v >= 0 && state.v < 0 ? (event.activeSince ?? event.t) : event.t
   const result = settle(state, event.levels, at, value, rule, { raise: 'V1', rtn: 'V1' }, 'revised')
-  const revised = {
-    ...effect(
-      'REVISED',
-      'V1',
-      event.t,
-      state,
-      result.state,
-      v >= 0 ? v : state.v,
-      value,
-      false,
-      'the complete record says otherwise',
-    ),
-    occ: result.state.occ,
-  }
+  const revised = effect(
+    'REVISED',
+    'V1',
+    event.t,
+    state,
+    state,
+    v >= 0 ? v : state.v,
+    value,
+    false,
+    'the complete record says otherwise',
+  )
   return { ...result, effects: [revised, ...result.effects] }
 }
 
