@@ -1,7 +1,6 @@
 import type { AlarmLimits } from '@penstock/core/delivery/alarm-limits.ts'
-import type { Batch, BatchReading } from '@penstock/core/delivery/batch.ts'
-import { type Confirm, metricNames, newSession } from '@penstock/core/delivery/wire.ts'
-import type { TagDescription } from '@penstock/core/description.ts'
+import type { Batch } from '@penstock/core/delivery/batch.ts'
+import { type Confirm, newSession } from '@penstock/core/delivery/wire.ts'
 import type { DeviceDiagnosis } from '@penstock/core/diagnosis.ts'
 import { type DeliveryClass, deliveryClasses } from '@penstock/core/reading.ts'
 import type { Cancel, Ticker } from '@penstock/core/runtime/clock.ts'
@@ -12,9 +11,9 @@ import { isOtherDisk, Lane } from './delivery.ts'
 import { type PerClass, perClass } from './identity.ts'
 import { LiveCopies } from './live-copies.ts'
 import type { Outbox } from './outbox.ts'
-import { parseKind } from './record.ts'
+import { noteSent, RecordResolver } from './record-resolver.ts'
 import type { DeliveryRules } from './rules.ts'
-import { lossOnWire, type Publish, SessionWriter } from './session-writer.ts'
+import { type Publish, SessionWriter } from './session-writer.ts'
 import type { UplinkSource } from './source.ts'
 
 export interface SessionOptions {
@@ -65,7 +64,9 @@ export class Session {
   readonly #live: LiveCopies
   readonly #writer: SessionWriter
   #plan: BirthPlan = planBirths([], new Map())
-  #nodeTags = new Map<string, BornTag>()
+  #resolver: RecordResolver
+  /** records that the births did not explain */
+  readonly #unknown = perClass<number | null>(() => null)
   #number = 0
   #bornAt = 0
   #helloAt: number | null = null
@@ -81,6 +82,7 @@ export class Session {
   constructor(options: SessionOptions) {
     this.#options = options
     const { outbox, ticker, publish, random } = options
+    this.#resolver = new RecordResolver(outbox, this.#plan)
     this.#lanes = perClass(() => new Lane(random))
     this.#writer = new SessionWriter(publish, () => outbox.stamps.now())
     this.#live = new LiveCopies({
@@ -118,7 +120,7 @@ export class Session {
     for (const name of deliveryClasses) this.#lanes[name].startSession()
     this.#number = newSession(below => Math.floor(random() * below))
     this.#plan = planBirths(source.devices, outbox.storedKinds())
-    this.#nodeTags = new Map()
+    this.#resolver = new RecordResolver(outbox, this.#plan)
     this.#bornAt = ticker.now()
     this.#helloAt = null
     this.#confirmedAt = null
@@ -244,18 +246,12 @@ export class Session {
     }
   }
 
-  /** False: the births did not know a tag of it, so there are new ones. */
+  /** False: the births did not know a tag of it, so there were new ones. */
   #sendBatch(name: DeliveryClass, record: HeldRecord): boolean {
-    const { outbox, ticker, rules, counters } = this.#options
-    const { batch } = record
-    const device = batch.device === null ? null : this.#plan.devices.get(batch.device)
-    const tags = this.#tagsOf(record)
-    if (device === undefined || tags === null) {
-      for (const kind of batch.kinds) outbox.addStoredKind(name, kind)
-      this.#options.log.info({ class: name, device: batch.device }, 'stored readings need tags that were not born')
-      this.born()
-      return false
-    }
+    const { ticker, rules, counters } = this.#options
+    const message = this.#resolver.resolve(record)
+    if (message === null) return this.#bearUnknown(name, record)
+    const { device, tags, readings, orders, historical } = message
     if (device && !device.alive) {
       this.#writer.dbirth(device, () => undefined, this.#diagnosisOf(device), this.#order())
       this.#dying.add(device.id)
@@ -263,14 +259,6 @@ export class Session {
     const lane = this.#lanes[name]
     const from = lane.send(record, ticker.now())
     if (from < record.position) this.#explainGap(name, from, record.position)
-    const readings = this.#readingsOf(record)
-    const orders = readings.map(reading =>
-      batch.bootId === outbox.stamps.bootId ? reading.monotonicMs : Number.NEGATIVE_INFINITY,
-    )
-    const historical = tags.some(({ sent }, index) => {
-      const order = orders[index] ?? 0
-      return sent !== null && sent.order > order && sent.sourceTimestamp !== readings[index]?.sourceTimestamp
-    })
     const pos = this.#positionOf(name, record.position)
     const head = {
       session: rules.sessionNumber === false ? 0 : this.#number,
@@ -280,11 +268,25 @@ export class Session {
       crc: record.crc,
     }
     const bytes = this.#writer.batch(device, head, tags, readings, historical)
-    for (const [index, tag] of tags.entries()) this.#wasSent(tag, readings[index], orders[index] ?? 0)
+    for (const [index, tag] of tags.entries()) noteSent(tag, readings[index], orders[index] ?? 0)
     counters.batches++
     counters.batchBytes += bytes
     this.#live.sentBatch(bytes)
     return true
+  }
+
+  /** New births, with the tags of this record; a record that even they do not explain is as good as unreadable. */
+  #bearUnknown(name: DeliveryClass, { position, batch }: HeldRecord): boolean {
+    const { outbox, log } = this.#options
+    if (this.#unknown[name] === position) {
+      outbox.declare(name, position, position + 1, 'unreadable')
+      return true
+    }
+    this.#unknown[name] = position
+    for (const kind of batch.kinds) outbox.addStoredKind(name, kind)
+    log.info({ class: name, device: batch.device }, 'stored readings need tags that were not born')
+    this.born()
+    return false
   }
 
   #sendLive(device: BornDevice, tags: readonly BornTag[]): number {
@@ -292,53 +294,10 @@ export class Session {
     const newest = tags.flatMap(tag => (tag.newest ? [outbox.stamps.current(tag.newest)] : []))
     const bytes = this.#writer.live(device, tags, newest)
     for (const tag of tags) {
-      if (tag.newest) this.#wasSent(tag, tag.newest, tag.newest.monotonicMs)
+      if (tag.newest) noteSent(tag, tag.newest, tag.newest.monotonicMs)
     }
     counters.liveCopies++
     return bytes
-  }
-
-  #wasSent(tag: BornTag, reading: BatchReading | undefined, order: number): void {
-    if (!reading || (tag.sent && tag.sent.order > order)) return
-    tag.sent = { order, sourceTimestamp: reading.sourceTimestamp, value: reading.value }
-  }
-
-  /** The metrics of a batch in this session; null: one of them was not in the births. */
-  #tagsOf({ batch }: HeldRecord): BornTag[] | null {
-    const tags: BornTag[] = []
-    for (const kind of batch.kinds) {
-      const tag = batch.device === null ? this.#nodeTag(kind) : this.#plan.byKind.get(kind)
-      if (!tag) return null
-      tags.push(tag)
-    }
-    return tags
-  }
-
-  /** Metrics of the node go by name; what the NBIRTH does not list is left to readers of a newer version. */
-  #nodeTag(kind: string): BornTag | null {
-    const known = this.#nodeTags.get(kind)
-    if (known) return known
-    const stored = parseKind(kind)
-    if (!stored) return null
-    const { tag, type, unit, resolution, modulus } = stored
-    const description: TagDescription = {
-      ...{ name: tag, type, class: 'alarm', unit, resolution, modulus },
-      ...{ scanMs: 0, deadband: null, heartbeatMs: 0, min: null, max: null },
-    }
-    const born: BornTag = { tag, description, alias: undefined, kind, retired: false, newest: null, sent: null }
-    this.#nodeTags.set(kind, born)
-    return born
-  }
-
-  #readingsOf({ batch }: HeldRecord): readonly BatchReading[] {
-    const { outbox } = this.#options
-    const readings = outbox.stamps.stamped(batch)
-    if (batch.device !== null) return readings
-    return readings.map(reading =>
-      reading.tag === metricNames.loss && typeof reading.value === 'string'
-        ? { ...reading, value: lossOnWire(reading.value, outbox.identity.base) }
-        : reading,
-    )
   }
 
   /** A restored gateway asked for records that were confirmed and dropped long ago: it is told why they do not come. */

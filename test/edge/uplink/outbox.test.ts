@@ -514,6 +514,22 @@ describe('logbook of data loggers', () => {
     expect(again.logbook.lastRow('plant:log-2')).toBeNull()
   })
 
+  test('a row that came while a sync was running waits for the next one', async () => {
+    const box = new Box()
+    const outbox = await box.open()
+    const held = outbox.of('total')
+    const sync = held.sync.bind(held)
+    row(box, outbox, 7n)
+    held.sync = async () => {
+      await sync()
+      if (held.end === 1) row(box, outbox, 8n)
+    }
+    await box.time.advance(251)
+    expect([held.durableEnd, outbox.logbook.lastRow('plant:log-1')]).toEqual([1, 7n])
+    await box.time.advance(300)
+    expect(outbox.logbook.lastRow('plant:log-1')).toBe(8n)
+  })
+
   test('is known also when the records are gone long since', async () => {
     const box = new Box(5)
     const outbox = await box.open({ limits: { ...limits, maxBytes: 32 * 1024, segmentBytes: 2 * 1024 } })

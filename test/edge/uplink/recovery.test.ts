@@ -1,4 +1,4 @@
-import type { DeclaredLoss } from '@penstock/core/delivery/batch.ts'
+import type { BatchReading, DeclaredLoss } from '@penstock/core/delivery/batch.ts'
 import { describe, expect, test } from 'vitest'
 import { device, meter, metricNames, readQuality, startMs, tag, typedValue, World, type WorldOptions } from './world.ts'
 
@@ -179,6 +179,20 @@ describe('births and stored readings', () => {
     expect(world.of('DBIRTH').map(({ device }) => device)).toEqual(['plant:fm-1'])
     const names = world.of('DBIRTH')[0]?.payload.metrics.map(({ name }) => name)
     expect(names).toEqual(['flow', 'total', 'pressure', metricNames.diagnostics])
+  })
+
+  test('a record that no birth can explain is declared unreadable, it does not make births for ever', async () => {
+    const world = await delivering()
+    const reading: BatchReading = {
+      ...{ value: 1, quality: 'good', reason: null, sourceTimestamp: startMs, monotonicMs: 1 },
+      ...{ tag: 'no-tag-of-a-device', type: 'Double' },
+    }
+    world.uplink?.outbox.append({ class: 'raw', device: 'plant:fm-1', bootId: 'boot-1', readings: [reading] })
+    void world.report('flow', 2)
+    await world.time.advance(5_000)
+    expect(world.of('NBIRTH').length).toBeLessThanOrEqual(2)
+    expect(world.next.raw).toBe(2)
+    expect(world.losses).toMatchObject([{ class: 'raw', from: 0, to: 1, reason: 'unreadable' }])
   })
 
   test('a restored gateway wants readings of a tag that is long forgotten: one more birth, then they come', async () => {
