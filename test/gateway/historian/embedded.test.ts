@@ -152,6 +152,47 @@ describe('embedded historian', () => {
     await historian.close()
   })
 
+  it('takes records that come again after a failure for what they are', async () => {
+    const inbox = new RememberedInbox()
+    const historian = openTestHistorian(folder)
+    const first = inbox.batch([good(flow, startTime, 1)])
+    const second = inbox.batch([good(flow, startTime + 1, 2)])
+    await historian.apply([first, second])
+    await historian.apply([first])
+    await historian.flush()
+    expect(historian.cursor).toBe(2)
+    expect(await everything(historian)).toEqual([1, 2])
+    await historian.close()
+  })
+
+  it('tells 0 from −0, and a Boolean from a number', async () => {
+    const inbox = new RememberedInbox()
+    const historian = openTestHistorian(folder)
+    await historian.apply([
+      inbox.batch([good(flow, startTime, 0), good(flow, startTime, -0), good(flow, startTime, false)]),
+    ])
+    expect(await everything(historian)).toEqual([0, -0, false])
+    await historian.close()
+  })
+
+  it('leaves nothing out between pages when a chunk reaches over the next one', async () => {
+    const inbox = new RememberedInbox()
+    const historian = openTestHistorian(folder)
+    const at = (index: number) => good(flow, startTime + index, index)
+    await historian.apply([inbox.batch([...Array.from({ length: 256 }, (_, index) => at(index)), at(1_000)])])
+    await historian.flush()
+    await historian.apply([inbox.batch(Array.from({ length: 256 }, (_, index) => at(256 + index)))])
+    await historian.flush()
+    const values: unknown[] = []
+    for (let from: number | null = 0; from !== null; ) {
+      const page: Awaited<ReturnType<EmbeddedHistorian['query']>> = await historian.query(flow, from, 1e15, 256)
+      values.push(...page.readings.map(reading => reading.value))
+      from = page.next
+    }
+    expect(values).toEqual([...Array.from({ length: 512 }, (_, index) => index), 1_000])
+    await historian.close()
+  })
+
   it('does not store the names of retired tags that a birth lists', async () => {
     const historian = openTestHistorian(folder)
     const retired = { ...good(flow, startTime, null), quality: 'bad' as const, reason: 'retired' as const }
