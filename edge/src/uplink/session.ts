@@ -8,6 +8,7 @@ import type { Logger } from '@penstock/core/runtime/log.ts'
 import { type BirthPlan, type BornDevice, type BornTag, planBirths } from './births.ts'
 import type { HeldRecord } from './class-log.ts'
 import { isOtherDisk, Lane } from './delivery.ts'
+import { DeviceLives } from './device-lives.ts'
 import { type PerClass, perClass } from './identity.ts'
 import { LiveCopies } from './live-copies.ts'
 import type { Outbox } from './outbox.ts'
@@ -71,7 +72,7 @@ export class Session {
   #bornAt = 0
   #helloAt: number | null = null
   #confirmedAt: number | null = null
-  #dying = new Set<string>()
+  #lives: DeviceLives
   #laneTimer: Cancel | undefined
   #socketTimer: Cancel | undefined
   #endTimer: Cancel | undefined
@@ -82,9 +83,10 @@ export class Session {
   constructor(options: SessionOptions) {
     this.#options = options
     const { outbox, ticker, publish, random } = options
-    this.#resolver = new RecordResolver(outbox, this.#plan)
     this.#lanes = perClass(() => new Lane(random))
     this.#writer = new SessionWriter(publish, () => outbox.stamps.now())
+    this.#resolver = new RecordResolver(outbox, this.#plan)
+    this.#lives = this.#livesOf(this.#plan)
     this.#live = new LiveCopies({
       ticker,
       isBehind: name => this.isBehind(name),
@@ -124,7 +126,7 @@ export class Session {
     this.#bornAt = ticker.now()
     this.#helloAt = null
     this.#confirmedAt = null
-    this.#dying = new Set()
+    this.#lives = this.#livesOf(this.#plan)
     counters.births++
     this.#writer.nbirth({
       bdSeq,
@@ -137,10 +139,7 @@ export class Session {
       first: perClass(name => this.#positionOf(name, outbox.of(name).first)),
       end: perClass(name => this.#positionOf(name, outbox.of(name).durableEnd)),
     })
-    for (const device of this.#plan.devices.values()) {
-      this.#dbirth(device)
-      if (device.retired || !source.isOnline(device.id)) this.#dying.add(device.id)
-    }
+    this.#lives.bearAll()
     this.#live.start(this.#plan)
     if (rules.hello === false) {
       for (const name of deliveryClasses) this.#lanes[name].hello(outbox.of(name).cursor, this.#bornAt)
@@ -166,13 +165,11 @@ export class Session {
   deviceState(id: string, online: boolean): void {
     const device = this.#plan.devices.get(id)
     if (!device || this.#closed) return
-    if (!online) {
-      this.#dying.add(id)
+    if (online) this.#lives.came(device)
+    else {
+      this.#lives.went(device)
       this.#settleDeaths()
-      return
     }
-    this.#dying.delete(id)
-    if (!device.alive) this.#dbirth(device)
   }
 
   diagnosis(id: string, diagnosis: DeviceDiagnosis): void {
@@ -252,10 +249,7 @@ export class Session {
     const message = this.#resolver.resolve(record)
     if (message === null) return this.#bearUnknown(name, record)
     const { device, tags, readings, orders, historical } = message
-    if (device && !device.alive) {
-      this.#writer.dbirth(device, () => undefined, this.#diagnosisOf(device), this.#order())
-      this.#dying.add(device.id)
-    }
+    if (device) this.#lives.bearForBatch(device)
     const lane = this.#lanes[name]
     const from = lane.send(record, ticker.now())
     if (from < record.position) this.#explainGap(name, from, record.position)
@@ -308,37 +302,14 @@ export class Session {
     if (gone) outbox.declare(name, ...gone, 'disk-image')
   }
 
-  #dbirth(device: BornDevice): void {
-    const { source } = this.#options
-    const current = new Map(device.retired ? [] : source.current(device.id).map(reading => [reading.tag, reading]))
-    const diagnosis = this.#diagnosisOf(device)
-    this.#writer.dbirth(device, tag => (tag.retired ? undefined : current.get(tag.tag)), diagnosis, this.#order())
+  #livesOf(plan: BirthPlan): DeviceLives {
+    const { source, outbox } = this.#options
+    return new DeviceLives({ writer: this.#writer, source, outbox, plan })
   }
 
-  #diagnosisOf(device: BornDevice): DeviceDiagnosis | null {
-    return device.retired ? null : this.#options.source.diagnosis(device.id)
-  }
-
-  /** DDEATH of devices that are gone, after their last pending batch; while nobody confirms, without waiting for it. */
   #settleDeaths(): void {
-    const { outbox, source, ticker } = this.#options
-    for (const id of this.#dying) {
-      const device = this.#plan.devices.get(id)
-      if (!device?.alive || (!device.retired && source.isOnline(id))) {
-        this.#dying.delete(id)
-        continue
-      }
-      const waiting = deliveryClasses.some(name => {
-        const { sent } = this.#lanes[name]
-        if (sent === null) return ticker.now() - this.#bornAt < deathGraceMs
-        return outbox.hasUnsent(id, name, sent)
-      })
-      if (waiting) continue
-      this.#dying.delete(id)
-      const diagnosis = this.#diagnosisOf(device)
-      if (diagnosis) this.#writer.diagnosis(device, diagnosis)
-      this.#writer.ddeath(device)
-    }
+    const patient = this.#options.ticker.now() - this.#bornAt < deathGraceMs
+    this.#lives.settle(name => this.#lanes[name].sent, patient)
   }
 
   async #confirm(confirm: Confirm, sentAt: number | undefined): Promise<void> {
@@ -455,9 +426,5 @@ export class Session {
 
   #positionOf(name: DeliveryClass, record: number): number {
     return Math.max(0, record - this.#options.outbox.identity.base[name])
-  }
-
-  #order(): number {
-    return this.#options.outbox.stamps.monotonicMs()
   }
 }

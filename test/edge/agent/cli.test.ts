@@ -81,6 +81,13 @@ test('runs without broker and devices, shows its metrics on loopback, stops when
     expect(text).toMatch(/penstock_edge_outbox_batches_total\{class="raw"\} [1-9]/)
     expect(text).toMatch(/penstock_edge_outbox_lost_batches_total\{class="alarm"\} 0/)
     expect(text).toContain('penstock_edge_device_events_total{device="waterworks:fm-2",event="missedScans"}')
+    const names = new Set([...text.matchAll(/^# TYPE penstock_edge_(\w+) /gm)].map(([, name]) => name))
+    expect([...names].toSorted()).toEqual([
+      ...['confirm_delay_seconds', 'connected', 'device_events_total', 'device_up', 'host_online'],
+      ...['outbox_backlog_batches', 'outbox_batches_total', 'outbox_bytes', 'outbox_disk_failed', 'outbox_lag_seconds'],
+      ...['outbox_lost_batches_total', 'outbox_max_bytes', 'outbox_refused_batches_total', 'problem'],
+      ...['since_confirmation_seconds', 'uplink_events_total', 'window_batches'],
+    ])
     expect((await fetch(url.replace('/metrics', '/'))).status).toBe(404)
     expect(
       (await fetch(url, { headers: { origin: 'http://evil.example' } })).headers.get('access-control-allow-origin'),

@@ -220,6 +220,19 @@ describe('crashes', () => {
     expect(valuesOf(await readAll(again, 'alarm'))).toEqual([0, 1, 2, 3, 4])
   })
 
+  test('the newest of several cursors counts', async () => {
+    const box = new Box()
+    const outbox = await box.open()
+    for (let index = 0; index < 5; index++) box.append(outbox, 'alarm')
+    await turn()
+    for (const cursor of [1, 3]) {
+      outbox.confirm('alarm', cursor, null)
+      await box.time.advance(1_500)
+    }
+    const again = await box.open()
+    expect(again.of('alarm').cursor).toBe(3)
+  })
+
   test('a torn line of the cursor is passed over', async () => {
     const box = new Box()
     const outbox = await box.open()
@@ -462,6 +475,22 @@ describe('disk full', () => {
     expect(loss).toMatchObject({ class: 'raw', reason: 'outbox-full' })
     expect(loss?.firstMs).toBeGreaterThan(startMs + 3_000)
     expect(loss?.lastMs).toBe(startMs + 9_900)
+  })
+
+  test('a disk that fails is asked once a second, not at every reading', async () => {
+    const box = new Box()
+    const outbox = await box.open()
+    box.files.fail('append', 'EIO', 1_000)
+    const before = box.files.operations
+    for (let index = 0; index < 100; index++) {
+      box.append(outbox, 'alarm')
+      await box.time.advance(50)
+    }
+    expect(outbox.diskProblem).not.toBeNull()
+    expect(box.files.operations - before).toBeLessThan(40)
+    box.files.heal()
+    await box.time.advance(2_000)
+    expect(outbox.of('alarm').durableEnd).toBe(100)
   })
 
   test('somebody else fills the disk: not everything is given away at once', async () => {
