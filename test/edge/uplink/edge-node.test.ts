@@ -2,6 +2,7 @@ import { formatAlarmLimits } from '@penstock/core/delivery/alarm-limits.ts'
 import { deviceTopic, nodeTopic } from '@penstock/core/sparkplug/topics.ts'
 import { birthMetric } from '@penstock/core/sparkplug/values.ts'
 import { describe, expect, test } from 'vitest'
+import { noFaults } from '../../support/network.ts'
 import {
   deliveryClasses,
   device,
@@ -362,7 +363,7 @@ describe('rule 6: order and windows on the wire', () => {
 
   test('loss, repetition and reordering on the way: everything once, in order', async () => {
     const world = await delivering({ seed: 7 })
-    world.network.faults = { loss: 0.2, repeat: 0.2, late: 0.2, lateMs: 500, delayMs: 50 }
+    world.network.faults = { ...noFaults, loss: 0.2, repeat: 0.2, late: 0.2, lateMs: 500, delayMs: 50 }
     for (let index = 0; index < 200; index++) {
       void world.report('leak', index % 2 === 0)
       await world.time.advance(50)
