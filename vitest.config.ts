@@ -18,7 +18,8 @@ export default defineConfig({
           include: ['test/system/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 60_000,
-          fileParallelism: false,
+          // They mostly wait; two at a time fit 2 cores.
+          maxWorkers: 2,
         },
       },
     ],

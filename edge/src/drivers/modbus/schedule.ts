@@ -3,6 +3,9 @@ import type { Job, Unit } from './unit.ts'
 /** phases are multiples of this: devices that are due together share a turn of the event loop */
 const phaseStepMs = 25
 
+/** scans that are slower than this are done once out of turn at the start */
+const promptMs = 2000
+
 /** Spreads the scans of the units over their periods, so that the devices of a channel do not queue behind each other. */
 export function spreadPhases(units: readonly Unit[], channelPhase: number, now: number): void {
   for (const [index, unit] of units.entries()) {
@@ -10,6 +13,8 @@ export function spreadPhases(units: readonly Unit[], channelPhase: number, now: 
       const share = (index + channelPhase) / units.length
       const step = Math.min(phaseStepMs, periodMs / 4)
       job.dueAt = now + Math.floor((periodMs * share) / step) * step
+      // After a start nobody waits a minute for the first value of a slow tag.
+      job.early = periodMs > promptMs
     }
   }
 }
