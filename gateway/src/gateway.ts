@@ -42,7 +42,7 @@ export interface Gateway {
 
 const keepaliveS = 15
 /** for each of the steps that may take time */
-const stepMs = 2_000
+const stepMs = 1_500
 const consoleFolder = fileURLToPath(new URL('../web/dist', import.meta.url))
 
 /**
@@ -71,21 +71,31 @@ export async function startGateway(file: GatewayFile, deps: GatewayDeps): Promis
     const store = keep('store', await Store.open(join(folder, 'store.sqlite')))
     const configuration = keep('configuration', await Configuration.open({ file, store, clock, ticker, log }))
     const live = new LiveTable()
+    // What the consumers ask of the intake that comes after them; while it opens there is nothing to say yet.
+    let intake: Ingest | null = null
 
     const { rawDays, maxBytes } = file.historian
     const historian = keep(
       'historian',
-      EmbeddedHistorian.open({ folder: historianFolder, clock, ticker, log, rawDays, maxBytes }),
+      EmbeddedHistorian.open({
+        inboxShare: () => (intake ? intake.status().inbox.bytes / file.inbox.maxBytes : 0),
+        folder: historianFolder,
+        rawDays,
+        maxBytes,
+        clock,
+        ticker,
+        log,
+      }),
     )
     const tagsOf = (edge: string): string[] => {
-      const devices = ingest.edges().find(candidate => candidate.edge === edge)?.devices ?? []
+      const devices = intake?.edges().find(candidate => candidate.edge === edge)?.devices ?? []
       return devices.flatMap(({ device }) => live.tagsOf(edge, device))
     }
     const alarms = keep(
       'alarms',
       await AlarmService.open({ folder: join(folder, 'alarms'), files: nodeFiles, clock, ticker, log, tagsOf }),
     )
-    const ingest: Ingest = keep(
+    const ingest = keep(
       'ingest',
       await openIngest({
         config: { ...file.gateway, ...file.inbox, folder },
@@ -112,6 +122,7 @@ export async function startGateway(file: GatewayFile, deps: GatewayDeps): Promis
         log,
       }),
     )
+    intake = ingest
     alarms.start(ingest.writer)
     await configuration.publish(ingest.writer, alarms.rulesHash)
     configuration.onReload(() => ingest.registryChanged())

@@ -5,6 +5,9 @@ import type { StoredReading } from './historian.ts'
 import type { TagState } from './tags.ts'
 import { mergeReadings } from './tail.ts'
 
+/** So many readings are worth a chunk of their own; fewer are added to an open one, which is then written anew. */
+const ownChunkReadings = 32
+
 interface Written {
   readonly state: TagState
   readonly id: number
@@ -52,15 +55,16 @@ export class ChunkWriter {
     return { state, id, open, rolled }
   }
 
-  /** Fills up the open chunk of the tag, or begins a new one. Returns the chunk that is open afterwards. */
+  /** Fills up the open chunk of the tag, or begins a new one. Returns the chunk that is to be filled up later. */
   #writeReadings(tag: number, open: number | null, readings: readonly StoredReading[]): number | null {
-    const before = open === null ? undefined : this.#statements.chunk.get(open)
+    const before =
+      open === null || readings.length >= ownChunkReadings ? undefined : this.#statements.openChunk.get(open, tag)
     const all = before === undefined ? readings : mergeReadings([decodeChunk(before), readings])
     const first = all[0]?.sourceTimestamp ?? 0
     const last = all.at(-1)?.sourceTimestamp ?? 0
     const keep = Math.min(last, this.#clock.now())
     const blob = encodeChunk(all)
-    const full = all.length >= chunkReadings
+    const full = all.length >= ownChunkReadings && (before === undefined || all.length >= chunkReadings)
     if (open !== null && before !== undefined) {
       this.#statements.fillChunk.run(first, last, all.length, keep, blob, open)
       return full ? null : open

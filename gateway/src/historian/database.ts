@@ -15,7 +15,7 @@ const schema = `
   CREATE TABLE tag (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, upto INTEGER NOT NULL, open INTEGER, rolled INTEGER);
   -- keep: the smaller of last and the time of writing; what retention goes by, so that a stamp of the year 2090 is not for ever
   CREATE TABLE chunk (
-    id INTEGER PRIMARY KEY, tag INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, count INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, tag INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, count INTEGER NOT NULL,
     keep INTEGER NOT NULL, bytes BLOB NOT NULL
   );
   CREATE INDEX chunk_by_time ON chunk (tag, last, first);
@@ -79,6 +79,7 @@ export const historianStatements = (db: Db) => ({
     `UPDATE chunk SET first = ?, last = ?, count = ?, keep = ?, bytes = ? WHERE id = ?`,
   ),
   chunk: db.prepare<[number], Buffer>(`SELECT bytes FROM chunk WHERE id = ?`).pluck(),
+  openChunk: db.prepare<[number, number], Buffer>(`SELECT bytes FROM chunk WHERE id = ? AND tag = ?`).pluck(),
   chunksOf: db.prepare<[number, number, number], ChunkRow>(
     `SELECT id, first, last FROM chunk WHERE tag = ? AND last >= ? AND first < ? ORDER BY first, id`,
   ),

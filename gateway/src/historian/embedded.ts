@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Cancel, Clock, Ticker } from '@penstock/core/runtime/clock.ts'
 import { PenstockError } from '@penstock/core/runtime/errors.ts'
 import type { Logger } from '@penstock/core/runtime/log.ts'
@@ -35,9 +36,14 @@ export interface EmbeddedHistorianOptions {
   readonly maxTailReadings?: number
   /** a tail is written after this time even if it is small, so that the inbox can be trimmed */
   readonly maxTailAgeMs?: number
+  /** how full the inbox is, 0 to 1: while there is plenty of room, `flush` may leave young tails to grow into good chunks */
+  readonly inboxShare?: () => number
 }
 
+/** So many full tails are written at once, so many at most in one transaction: it holds everything up while it runs. */
 const tailsPerCommit = 64
+const mostTailsPerCommit = 512
+const roomyInbox = 0.25
 const commitEveryMs = 1_000
 const houseKeepingMs = 10_000
 
@@ -118,10 +124,14 @@ export class EmbeddedHistorian implements Consumer, Historian {
     else if (this.#tailed.size === 0) this.#cursor = this.#applied
   }
 
-  /** Writes all tails; afterwards `cursor` is the end of what was applied. */
+  /**
+   * Writes all tails; afterwards `cursor` is the end of what was applied. While the inbox has plenty of room, only what is due:
+   * chunks of a few readings would cost more than the room in the inbox.
+   */
   async flush(): Promise<void> {
     this.#alive()
-    this.#write([...this.#tailed])
+    if ((this.#options.inboxShare?.() ?? 1) < roomyInbox) this.#commitDue()
+    else await this.#writeAll()
   }
 
   async query(
@@ -165,7 +175,7 @@ export class EmbeddedHistorian implements Consumer, Historian {
     if (this.#closed) return
     this.#cancelTimer()
     try {
-      await this.flush()
+      await this.#writeAll()
     } catch (error) {
       this.#options.log.warn({ err: error }, 'the last readings stay in the inbox')
     }
@@ -184,33 +194,40 @@ export class EmbeddedHistorian implements Consumer, Historian {
     if (state.tail.size >= chunkReadings) this.#due.add(state)
   }
 
+  async #writeAll(): Promise<void> {
+    do {
+      this.#write(this.#oldest(() => true))
+      await turn()
+    } while (this.#tailed.size > 0 && !this.#closed)
+  }
+
   /** When memory is full the oldest tails are written; if that fails, nothing more is taken. */
   #makeRoom(): void {
     const bound = this.#options.maxTailReadings ?? 2_000_000
-    if (this.#tailReadings < bound) return
-    const oldest: TagState[] = []
-    let left = this.#tailReadings
-    for (const state of this.#tailed) {
-      if (left < bound * 0.75) break
-      oldest.push(state)
-      left -= state.tail?.size ?? 0
-    }
-    this.#write(oldest)
+    while (this.#tailReadings >= bound) this.#write(this.#oldest(() => true))
   }
 
+  /** Writes full and old tails, at most one transaction full of them; what is left comes next time. */
   #commitDue(): void {
-    const due = new Set(this.#due)
+    const due = [...this.#due].slice(0, mostTailsPerCommit)
     const oldest = this.#options.ticker.now() - (this.#options.maxTailAgeMs ?? 600_000)
-    for (const state of this.#tailed) {
-      if ((state.tail?.openedAt ?? oldest) > oldest) break
-      due.add(state)
-    }
+    const old = this.#oldest(state => (state.tail?.openedAt ?? oldest) <= oldest, mostTailsPerCommit - due.length)
     try {
-      this.#write([...due])
+      this.#write([...new Set([...due, ...old])])
     } catch (error) {
       // Nothing is lost: the tails stay in memory and in the inbox; `storageState` stops the confirmations.
       this.#options.log.warn({ err: error }, 'writing chunks failed')
     }
+  }
+
+  /** The oldest tails, as long as they are wanted. */
+  #oldest(isWanted: (state: TagState) => boolean, limit = mostTailsPerCommit): TagState[] {
+    const oldest: TagState[] = []
+    for (const state of this.#tailed) {
+      if (oldest.length >= limit || !isWanted(state)) break
+      oldest.push(state)
+    }
+    return oldest
   }
 
   #write(states: readonly TagState[]): void {

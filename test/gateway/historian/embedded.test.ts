@@ -127,6 +127,42 @@ describe('embedded historian', () => {
     await historian.close()
   })
 
+  it('leaves young tails to grow while the inbox has room, and writes all when it stops', async () => {
+    const inbox = new RememberedInbox()
+    let share = 0.1
+    const historian = openTestHistorian(folder, { inboxShare: () => share })
+    await historian.apply([inbox.batch([good(flow, startTime, 1)])])
+    await historian.flush()
+    expect(historian.cursor).toBe(0)
+    share = 0.3
+    await historian.flush()
+    expect(historian.cursor).toBe(1)
+    share = 0
+    await historian.apply([inbox.batch([good(flow, startTime + 1, 2)])])
+    await historian.close()
+    const again = openTestHistorian(folder)
+    expect(again.cursor).toBe(2)
+    expect(await everything(again)).toEqual([1, 2])
+    await again.close()
+  })
+
+  it('fills up its own chunk only, also when retention has deleted that and others came after it', async () => {
+    const inbox = new RememberedInbox()
+    const time = new ManualTime(startTime)
+    const historian = openTestHistorian(folder, { time, rawDays: 1 })
+    await historian.apply([inbox.batch([good(flow, startTime, 1)])])
+    await historian.flush()
+    time.jump(2 * 86_400_000)
+    await historian.houseKeeping()
+    await historian.apply([inbox.batch([good('s/d/other', time.now(), 5)])])
+    await historian.flush()
+    await historian.apply([inbox.batch([good(flow, time.now(), 2)])])
+    await historian.flush()
+    expect(await everything(historian)).toEqual([2])
+    expect(await everything(historian, 's/d/other')).toEqual([5])
+    await historian.close()
+  })
+
   it('bounds its memory: the oldest tails are written early', async () => {
     const inbox = new RememberedInbox()
     const historian = openTestHistorian(folder, { maxTailReadings: 1_000 })
