@@ -7,14 +7,19 @@ import type { SeededRandom } from './random.ts'
 export interface Faults {
   readonly loss: number
   readonly repeat: number
-  /** comes up to `lateMs` later than the others, so that they overtake it */
+  /**
+   * The broker passes it on up to `lateMs` later, as bridges and clusters do: others overtake it, and it still reaches who subscribed
+   * or came back meanwhile.
+   */
   readonly late: number
   readonly lateMs: number
+  /** an NBIRTH is lost, in addition */
+  readonly birthLoss: number
   /** every hop takes a random part of this, in order */
   readonly delayMs: number
 }
 
-export const noFaults: Faults = { loss: 0, repeat: 0, late: 0, lateMs: 0, delayMs: 0 }
+export const noFaults: Faults = { loss: 0, repeat: 0, late: 0, lateMs: 0, birthLoss: 0, delayMs: 0 }
 
 export interface NetworkOptions {
   readonly time: ManualTime
@@ -101,7 +106,13 @@ export class Network {
       if (message.payload.length === 0) this.#retained.delete(message.topic)
       else this.#retained.set(message.topic, message)
     }
-    for (const connection of this.#connections.values()) connection.offer(message, false)
+    const { late, lateMs, birthLoss } = this.faults
+    if (message.qos === 0 && message.topic.includes('/NBIRTH/') && this.random.chance(birthLoss)) return
+    const pass = (): void => {
+      for (const connection of this.#connections.values()) connection.offer(message, false)
+    }
+    if (message.qos === 0 && this.random.chance(late)) this.time.after(Math.ceil(this.random.next() * lateMs), pass)
+    else pass()
   }
 
   /** @internal */
@@ -169,11 +180,6 @@ class Pipe {
     this.#last = Math.max(this.#last, this.#time.now() + delayMs)
     this.#queue.push({ due: this.#last, run })
     if (this.#queue.length === 1) this.#arm()
-  }
-
-  /** Outside the order of the others. */
-  sendLate(delayMs: number, run: () => void): void {
-    this.#time.after(delayMs, () => this.send(0, run))
   }
 
   freeze(): void {
@@ -303,8 +309,7 @@ class Connection implements Link {
         if (this.#clientOpen) this.#options.onMessage(message.topic, message.payload, { retain: retained })
       }
       if (!reliable && random.chance(faults.loss)) continue
-      if (!reliable && random.chance(faults.late)) this.#down.sendLate(Math.ceil(random.next() * faults.lateMs), hear)
-      else this.#down.send(this.#network.hopMs(), hear)
+      this.#down.send(this.#network.hopMs(), hear)
     }
   }
 
