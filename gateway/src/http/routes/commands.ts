@@ -107,7 +107,10 @@ export function commandRoutes(app: Api, parts: HttpParts): void {
 
   app.route({
     ...route(routes.reload),
-    handler: async () => ({ results: [...(await parts.configuration.reload())] }),
+    handler: async request => {
+      parts.log.info({ actor: actorOf(request).id }, 'asked to reload')
+      return { results: [...(await parts.configuration.reload())] }
+    },
   })
 }
 

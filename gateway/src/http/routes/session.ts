@@ -28,7 +28,11 @@ export function sessionRoutes(app: Api, parts: HttpParts, identities: Identities
     ...limited(route(routes.openSignIn)),
     handler: async (request, reply) => {
       const session = await identities.signInByCode(request.query.code)
-      if (!session) throw new PenstockError('sign-in-failed')
+      if (!session) {
+        parts.log.warn({ ip: request.ip }, 'a sign-in address was refused')
+        throw new PenstockError('sign-in-failed')
+      }
+      parts.log.info({ ip: request.ip }, 'signed in by the printed address')
       setSession(reply, session.secret, session.expiresAt)
       return reply.header('Cache-Control', 'no-store').code(303).header('Location', '/').send(null)
     },
@@ -38,7 +42,12 @@ export function sessionRoutes(app: Api, parts: HttpParts, identities: Identities
     ...limited(route(routes.signIn)),
     handler: async (request, reply) => {
       const session = await identities.signIn(request.body.user, request.body.password)
-      if (!session) throw new PenstockError('sign-in-failed')
+      const { user } = request.body
+      if (!session) {
+        parts.log.warn({ user, ip: request.ip }, 'a sign-in was refused')
+        throw new PenstockError('sign-in-failed')
+      }
+      parts.log.info({ user, ip: request.ip }, 'signed in')
       setSession(reply, session.secret, session.identity.expiresAt ?? clock.now())
       return session.identity
     },
