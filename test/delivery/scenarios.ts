@@ -33,6 +33,16 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   'disk images put back at the edge': { ...usual, edgeCrashes: 6, images: 0.5 },
   'backups put back at the gateway': { ...usual, gatewayCrashes: 5, backups: 0.5 },
   'images and backups': { ...usual, gatewayCrashes: 4, images: 0.4, backups: 0.4 },
+  'everything at once': {
+    ...usual,
+    gatewayCrashes: 4,
+    partitions: 2,
+    diskFaults: 2,
+    damages: 2,
+    images: 0.4,
+    backups: 0.4,
+    outboxBytes: 16 * 1024,
+  },
 }
 
 /** For each rule the trouble that it is there for. */

@@ -361,7 +361,8 @@ export class Session {
         { epoch: identity.epoch },
         'the gateway was put back to a time before this epoch: new epoch with all that is held',
       )
-      await outbox.renew(perClass(name => outbox.of(name).first))
+      // from the base on what is no longer held is declared; before it, nobody knows what the gateway has
+      await outbox.renew(perClass(name => Math.min(outbox.of(name).first, identity.base[name])))
       this.born()
       return
     }
