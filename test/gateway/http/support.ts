@@ -77,7 +77,7 @@ export const alarm = (id: string, more: Partial<AlarmBody> = {}): AlarmBody => (
 })
 
 /** Alarms as the server sees them, with what was commanded. */
-export class FakeAlarms {
+class FakeAlarms {
   readonly alarms = new Map<string, AlarmBody>()
   readonly commands: { command: AlarmCommand; actor: string; commandId: string }[] = []
   readonly listeners = new Set<(ids: readonly string[]) => void>()
