@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { generatedFiles } from '../../scripts/generated-files.ts'
 
@@ -16,7 +16,10 @@ describe('files made from code', () => {
 
   it('include the client of the API', () => {
     const web = join(root, 'gateway/web')
-    const tool = createRequire(join(web, 'package.json')).resolve('openapi-typescript/bin/cli.js')
+    const tool = join(
+      dirname(createRequire(join(web, 'package.json')).resolve('openapi-typescript/package.json')),
+      'bin/cli.js',
+    )
     const made = execFileSync(process.execPath, [tool, '../openapi.json'], {
       cwd: web,
       encoding: 'utf8',

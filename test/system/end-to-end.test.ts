@@ -74,8 +74,10 @@ describe.each(brokers)('a chlorine leak, over %s', broker => {
         if (!now) return undefined
         if (now.acknowledged) return now
         const { occ, ann } = now
-        const commandId = `test-${broker}-${occ}-${ann}`
-        await city.request(`/api/v1/alarms/${encodeURIComponent(leak.id)}/acknowledge`, { occ, ann, commandId })
+        const commandId = `test-${brokers.indexOf(broker)}-${occ}-${ann}`
+        const path = `/api/v1/alarms/${encodeURIComponent(leak.id)}/acknowledge`
+        const { status } = await city.request(path, { occ, ann, commandId })
+        expect([200, 409]).toContain(status)
         return undefined
       })
       expect(acknowledged.acknowledgedBy).not.toBeNull()

@@ -459,14 +459,13 @@ export interface components {
             source: string;
             site: string | null;
             device: string | null;
-            /** @enum {unknown} */
-            priority: "critical" | "high" | "medium" | "low";
+            priority: components["schemas"]["Priority"];
             state: components["schemas"]["AlarmState"];
             /**
              * @description quality of the inputs: when it is not ok the alarm may be blind
              * @enum {unknown}
              */
-            health: "ok" | "uncertain" | "bad" | "stale" | "init";
+            health: "init" | "ok" | "uncertain" | "bad" | "stale" | "inhibited";
             active: boolean;
             acknowledged: boolean;
             inhibitedUntil: number | null;
@@ -685,9 +684,14 @@ export interface components {
             via: "session" | "token";
             expiresAt: number | null;
         };
+        /**
+         * Priority
+         * @enum {unknown}
+         */
+        Priority: "critical" | "high" | "medium" | "low" | "journal";
         /** Problem */
         Problem: {
-            /** @description urn:penstock:error:{code} */
+            /** @description urn:penstock:{code} */
             type: string;
             title: string;
             status: number;
