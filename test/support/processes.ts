@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline'
 const root = join(import.meta.dirname, '../..')
 
 /** Where a program is, or null: the suite skips visibly what it cannot run. */
-export function findProgram(name: string): string | null {
+function findProgram(name: string): string | null {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/bin']
   return folders.map(folder => join(folder, name)).find(path => existsSync(path)) ?? null
 }
@@ -61,7 +61,7 @@ export function penstock(part: 'edge' | 'gateway' | 'simulator', args: readonly 
 }
 
 /** Starts a program and waits until it is ready; rejects with its output when it ends before. */
-export async function start(
+async function start(
   name: string,
   program: string,
   args: readonly string[],

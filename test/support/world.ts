@@ -5,7 +5,7 @@ import { type BrokerUser, openBroker } from '../../scripts/broker.ts'
 import { aclFor, freePort, penstock, type Running, startMosquitto, temporaryFolder } from './processes.ts'
 
 const root = join(import.meta.dirname, '../..')
-export const demoSites = ['waterworks', 'thermal', 'printing', 'cold-store'] as const
+const demoSites = ['waterworks', 'thermal', 'printing', 'cold-store'] as const
 export const demoEdges = [
   { user: 'e01', group: '320706', edge: 'e01' },
   { user: 'e02', group: '320707', edge: 'e02' },

@@ -55,8 +55,10 @@ describe.each(brokers)('a chlorine leak, over %s', broker => {
       expect(Number(leak.value)).toBeGreaterThanOrEqual(leak.limit ?? Number.POSITIVE_INFINITY)
       expect(leak.text.zh).toMatch(/氯/)
 
-      const journal = await city.api<Schemas['JournalList']>('/api/v1/journal?limit=200')
-      expect(journal.records.some(record => record.kind === 'RAISE' && record.alarm === leak.id)).toBe(true)
+      await until('the alarm in the journal', 5000, async () => {
+        const { records } = await city.api<Schemas['JournalList']>('/api/v1/journal?limit=200')
+        return records.find(record => record.kind === 'RAISE' && record.alarm === leak.id)
+      })
       await until('the alarm on the event stream', 5000, () =>
         stream.events.find(
           event => event.name === 'alarms' && (event.data as Schemas['EventAlarms']).alarms.some(a => a.id === leak.id),

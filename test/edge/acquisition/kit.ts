@@ -77,7 +77,7 @@ export class Recorder implements AcquisitionSink {
   }
 }
 
-export const noLogbook: Logbook = { lastRow: () => null }
+const noLogbook: Logbook = { lastRow: () => null }
 
 export function open(
   site: SiteFile,

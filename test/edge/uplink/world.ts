@@ -310,4 +310,4 @@ export class World {
   }
 }
 
-export { dataMetric, deliveryClasses, metricNames, readDescription, readQuality, typedValue }
+{ dataMetric, deliveryClasses, metricNames, readDescription, readQuality, typedValue }

@@ -15,7 +15,7 @@ import { FakeEdge, type FakeEdgeOptions } from './fake-edge.ts'
 export const startOfTime = Date.UTC(2026, 0, 1)
 
 /** Registered edges and sites in memory. */
-export class MemoryRegistry implements EdgeRegistry {
+class MemoryRegistry implements EdgeRegistry {
   readonly edges = new Map<string, { hardwareId: string | null }>()
   readonly bound = new Map<string, string>()
   readonly sites = new Map<string, string>()

@@ -145,6 +145,6 @@ function merged<T>(before: ReadonlyMap<string, T>, changed: readonly T[], key: (
 }
 
 /** Still in the list: active, unacknowledged or latched. */
-export const isOpen = (alarm: Alarm): boolean => alarm.state !== 'NORMAL' && alarm.state !== 'DISABLED'
+const isOpen = (alarm: Alarm): boolean => alarm.state !== 'NORMAL' && alarm.state !== 'DISABLED'
 
 export const isSignedOut = (error: unknown): boolean => error instanceof ApiError && error.status === 401
