@@ -5,7 +5,7 @@ import type { RuleFile } from '@penstock/core/alarms/rule-file.ts'
 import { decodeSnapshot, encodeSnapshot } from '@penstock/core/alarms/snapshot.ts'
 import type { Reading } from '@penstock/core/reading.ts'
 
-export const runs = (fallback: number): number => Number(process.env['PENSTOCK_RUNS'] ?? fallback)
+export const runs = (fallback: number): number => Number(process.env.PENSTOCK_RUNS ?? fallback)
 
 export const reading = (tag: string, value: number | null, at: number, more: Partial<Reading> = {}): Reading => ({
   tag,

@@ -310,4 +310,4 @@ export class World {
   }
 }
 
-{ dataMetric, deliveryClasses, metricNames, readDescription, readQuality, typedValue }
+export { deliveryClasses, metricNames, readDescription, readQuality, typedValue }
