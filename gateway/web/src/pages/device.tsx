@@ -145,7 +145,7 @@ function TagTable({
               <td>
                 <QualityMark tag={tag} showGood />
               </td>
-              <td>{age(now - tag.sourceTimestamp)}</td>
+              <td className="age">{age(now - tag.sourceTimestamp)}</td>
               <td>{time(tag.sourceTimestamp)}</td>
               <td className="quiet">
                 {tag.quality === 'bad' && tag.lastGood

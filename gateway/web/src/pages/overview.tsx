@@ -49,7 +49,9 @@ export function Overview({ live, connection, me, reread }: Props) {
       </section>
       <section aria-labelledby="edges">
         <h2 id="edges">{t('edges')}</h2>
-        <EdgeList edges={live.edges.values()} now={now} mayAdopt={mayAdopt(me)} onChanged={reread} />
+        <div className={connection === 'live' ? '' : 'not-live'}>
+          <EdgeList edges={live.edges.values()} now={now} mayAdopt={mayAdopt(me)} onChanged={reread} />
+        </div>
       </section>
     </main>
   )
