@@ -1,6 +1,6 @@
 import type { Quality, Reading, Reason } from '../reading.ts'
 import { inhibitTooLong } from './built-in.ts'
-import { TagColumns } from './columns.ts'
+import { cell, numberAt, stride, TagColumns } from './columns.ts'
 import { alarmId, type CompiledRule, compileRules, defaultMaxInhibitMs } from './compile.ts'
 import { evaluate, numberOf } from './evaluate.ts'
 import { type Inhibit, Inhibits } from './inhibits.ts'
@@ -128,7 +128,7 @@ export class AlarmEngine {
       value: tags.valueOf(row),
       quality: tags.qualityOf(row),
       reason: tags.reasonOf(row),
-      time: tags.time[row] ?? Number.NEGATIVE_INFINITY,
+      time: tags.cells[row * stride + cell.time] ?? Number.NEGATIVE_INFINITY,
     }
   }
 
@@ -212,23 +212,24 @@ export class AlarmEngine {
    */
   evaluateColumns(rows: Uint32Array, times: Float64Array, values: Float64Array, at: number): number {
     const { tags } = this.#parts
-    const { lo, hi, source, durable, time, received, value, forked } = tags
+    const { cells } = tags
     let slow = 0
     this.#out = []
     this.#advance(at)
     for (let k = 0; k < rows.length; k++) {
       const row = rows[k] ?? 0
-      const v = values[k] ?? Number.NaN
-      const t = times[k] ?? 0
-      if (v > (lo[row] ?? 0) && v < (hi[row] ?? 0) && forked[row] === 0) {
-        source[row] = t
-        durable[row] = t
-        if (t > (time[row] ?? 0)) time[row] = t < at ? t : at
-        received[row] = at
-        value[row] = v
+      const v = numberAt(values, k)
+      const t = numberAt(times, k)
+      const own = row * stride
+      if (v > numberAt(cells, own) && v < numberAt(cells, own + cell.hi) && cells[own + cell.forked] === 0) {
+        cells[own + cell.source] = t
+        cells[own + cell.durable] = t
+        if (t > numberAt(cells, own + cell.time)) cells[own + cell.time] = t < at ? t : at
+        cells[own + cell.received] = at
+        cells[own + cell.value] = v
       } else {
         slow += 1
-        this.#slow(row, { value: v, quality: 'good', reason: null, sourceTimestamp: t }, v, 'current', at, 0)
+        this.#slow(row, { quality: 'good', reason: null, sourceTimestamp: t }, v, 'current', at, 0)
       }
     }
     return slow
@@ -241,18 +242,23 @@ export class AlarmEngine {
     for (const reading of readings) {
       const row = tags.find(reading.tag) ?? this.#discover(reading.tag)
       if (row < 0) continue
+      const { cells } = tags
+      const own = row * stride
       const raw = reading.value
       const value = typeof raw === 'number' ? raw : (numberOf(raw) ?? Number.NaN)
       const inside =
-        reading.quality === 'good' && value > (tags.lo[row] ?? 0) && value < (tags.hi[row] ?? 0) && lane !== 'backlog'
-      if (inside && (lane === 'copy' || tags.forked[row] === 0)) {
+        reading.quality === 'good' &&
+        value > numberAt(cells, own) &&
+        value < numberAt(cells, own + cell.hi) &&
+        lane !== 'backlog'
+      if (inside && (lane === 'copy' || cells[own + cell.forked] === 0)) {
         const t = reading.sourceTimestamp
         const event = Math.min(t + skewMs, at)
-        tags.source[row] = t
-        if (lane === 'current') tags.durable[row] = t
-        if (event > (tags.time[row] ?? 0)) tags.time[row] = event
-        tags.received[row] = at
-        tags.value[row] = value
+        cells[own + cell.source] = t
+        if (lane === 'current') cells[own + cell.durable] = t
+        if (event > numberAt(cells, own + cell.time)) cells[own + cell.time] = event
+        cells[own + cell.received] = at
+        cells[own + cell.value] = value
       } else {
         this.#slow(row, reading, value, lane, at, skewMs)
       }
@@ -261,7 +267,7 @@ export class AlarmEngine {
 
   #slow(
     row: number,
-    reading: Pick<Reading, 'quality' | 'reason' | 'sourceTimestamp'> & { value: unknown },
+    reading: Pick<Reading, 'quality' | 'reason' | 'sourceTimestamp'>,
     number: number,
     lane: Lane,
     at: number,
@@ -271,32 +277,42 @@ export class AlarmEngine {
     const stamp = reading.sourceTimestamp
     const value = Number.isNaN(number) ? null : number
     const same =
-      stamp === tags.source[row] &&
+      stamp === tags.cells[row * stride + cell.source] &&
       value === tags.valueOf(row) &&
       reading.quality === tags.qualityOf(row) &&
       reading.reason === tags.reasonOf(row)
-    if (reading.quality !== 'bad') tags.received[row] = Math.max(tags.received[row] ?? 0, at)
+    if (reading.quality !== 'bad')
+      tags.cells[row * stride + cell.received] = Math.max(tags.cells[row * stride + cell.received] ?? 0, at)
     if (lane !== 'copy') {
-      const last = tags.durable[row] ?? 0
+      const last = tags.cells[row * stride + cell.durable] ?? 0
       // Older than what the durable lane has had, and the source's clock did not step back: a repeat from a restored disk.
-      if (lane === 'backlog' && stamp < last && (tags.source[row] ?? 0) >= last) return
-      tags.durable[row] = stamp
-      if (lane === 'backlog' || tags.forked[row] === 1) this.#record(row, value, reading, last, at, skewMs)
+      if (lane === 'backlog' && stamp < last && (tags.cells[row * stride + cell.source] ?? 0) >= last) return
+      tags.cells[row * stride + cell.durable] = stamp
+      if (lane === 'backlog' || tags.cells[row * stride + cell.forked] === 1)
+        this.#record(row, value, reading, last, at, skewMs)
     }
-    const live = lane === 'backlog' ? stamp > (tags.source[row] ?? 0) : !same
+    const live = lane === 'backlog' ? stamp > (tags.cells[row * stride + cell.source] ?? 0) : !same
     if (live) {
       const held = tags.valueOf(row)
       this.#held = { row, value: held }
-      tags.source[row] = stamp
-      tags.value[row] = number
+      tags.cells[row * stride + cell.source] = stamp
+      tags.cells[row * stride + cell.value] = number
       tags.setQuality(row, reading.quality, reading.reason)
-      tags.time[row] = Math.max(tags.time[row] ?? 0, Math.min(stamp + skewMs, at))
+      tags.cells[row * stride + cell.time] = Math.max(
+        tags.cells[row * stride + cell.time] ?? 0,
+        Math.min(stamp + skewMs, at),
+      )
       this.#selfInhibit(row, reading.quality, reading.reason)
       this.#evaluateRow(row, lane !== 'copy', { held })
     } else if (lane !== 'backlog') {
       this.#reported(row, lane !== 'copy')
     }
-    if (lane !== 'copy' && tags.forked[row] === 1 && stamp >= (tags.source[row] ?? 0)) this.#caughtUp(row)
+    if (
+      lane !== 'copy' &&
+      tags.cells[row * stride + cell.forked] === 1 &&
+      stamp >= (tags.cells[row * stride + cell.source] ?? 0)
+    )
+      this.#caughtUp(row)
     this.#rest(row)
     this.#armGap(row)
   }
@@ -305,7 +321,7 @@ export class AlarmEngine {
   #evaluateRow(row: number, durable: boolean, options: { held?: number | null; isReport?: boolean } = {}): void {
     const { tags } = this.#parts
     const { held = tags.valueOf(row), isReport = true } = options
-    const at = tags.time[row] ?? 0
+    const at = tags.cells[row * stride + cell.time] ?? 0
     const quality = tags.qualityOf(row)
     if (quality === null) return
     const reason = tags.reasonOf(row)
@@ -333,7 +349,7 @@ export class AlarmEngine {
     }
     const blind = (this.#ofRow[row] ?? []).some(({ state }) => state.h === 'stale' || state.h === 'init')
     if (!blind) return
-    tags.time[row] = Math.max(tags.time[row] ?? 0, this.#parts.now)
+    tags.cells[row * stride + cell.time] = Math.max(tags.cells[row * stride + cell.time] ?? 0, this.#parts.now)
     this.#evaluateRow(row, durable)
   }
 
@@ -376,7 +392,11 @@ export class AlarmEngine {
       }
       // Nothing about this tag may happen before what has just happened.
       const moves = effect.cause === 'C3' || effect.cause === 'C10'
-      if (moves && row >= 0) this.#parts.tags.time[row] = Math.max(this.#parts.tags.time[row] ?? 0, effect.at)
+      if (moves && row >= 0)
+        this.#parts.tags.cells[row * stride + cell.time] = Math.max(
+          this.#parts.tags.cells[row * stride + cell.time] ?? 0,
+          effect.at,
+        )
       this.#write(instance, effect, 'live')
     }
     this.#changed.add(instance)
@@ -389,8 +409,8 @@ export class AlarmEngine {
     const { tags } = this.#parts
     const blind = this.#isInhibited(row) || this.#parts.selfInhibits.has(tags.tags[row] ?? '')
     const zone = blind || tags.qualityOf(row) !== 'good' ? null : quietZone(this.#ofRow[row] ?? [])
-    tags.lo[row] = zone ? zone.lo : Number.POSITIVE_INFINITY
-    tags.hi[row] = zone ? zone.hi : Number.NEGATIVE_INFINITY
+    tags.cells[row * stride + cell.lo] = zone ? zone.lo : Number.POSITIVE_INFINITY
+    tags.cells[row * stride + cell.hi] = zone ? zone.hi : Number.NEGATIVE_INFINITY
   }
 
   // ── the record lane: readings that come late, after an outage ─────────────────────────────────────────────────────
@@ -401,8 +421,8 @@ export class AlarmEngine {
 
   #fork(row: number): void {
     const { tags } = this.#parts
-    if (tags.forked[row] === 1) return
-    tags.forked[row] = 1
+    if (tags.cells[row * stride + cell.forked] === 1) return
+    tags.cells[row * stride + cell.forked] = 1
     for (const instance of this.#ofRow[row] ?? []) {
       if (!this.#recordable(instance)) continue
       const { state } = instance
@@ -488,7 +508,7 @@ export class AlarmEngine {
   /** The durable readings have reached the newest live one: both instances must agree. */
   #caughtUp(row: number): void {
     const { tags } = this.#parts
-    tags.forked[row] = 0
+    tags.cells[row * stride + cell.forked] = 0
     for (const instance of this.#ofRow[row] ?? []) {
       const { record } = instance
       if (!record) continue
@@ -497,7 +517,7 @@ export class AlarmEngine {
         instance,
         {
           type: 'adopt',
-          t: tags.time[row] ?? 0,
+          t: tags.cells[row * stride + cell.time] ?? 0,
           levels: record.state.levels,
           activeSince: record.open?.since ?? null,
           value: record.open ? record.open.value : tags.valueOf(row),
@@ -515,8 +535,8 @@ export class AlarmEngine {
     if (row < 0) return
     this.#held = { row, value: tags.valueOf(row) }
     tags.setQuality(row, 'bad', reason)
-    tags.value[row] = Number.NaN
-    tags.time[row] = Math.max(tags.time[row] ?? 0, this.#parts.now)
+    tags.cells[row * stride + cell.value] = Number.NaN
+    tags.cells[row * stride + cell.time] = Math.max(tags.cells[row * stride + cell.time] ?? 0, this.#parts.now)
     this.#evaluateRow(row, false)
     this.#rest(row)
   }
@@ -555,7 +575,7 @@ export class AlarmEngine {
     const { tags, bootedAt } = this.#parts
     const rows = instance.row >= 0 ? [instance.row] : (this.#ofDevice.get(instance.source)?.rows ?? [])
     let newest = bootedAt
-    for (const row of rows) newest = Math.max(newest, tags.received[row] ?? 0)
+    for (const row of rows) newest = Math.max(newest, tags.cells[row * stride + cell.received] ?? 0)
     return newest
   }
 
@@ -588,7 +608,7 @@ export class AlarmEngine {
 
   #gap(row: number): void {
     const { tags } = this.#parts
-    const at = (tags.received[row] ?? 0) + this.#maxGap(row)
+    const at = (tags.cells[row * stride + cell.received] ?? 0) + this.#maxGap(row)
     for (const instance of this.#ofRow[row] ?? []) {
       if (instance.rule.kind !== 'limit' || instance.state.e !== 'on') continue
       if (instance.state.h !== 'ok' && instance.state.h !== 'uncertain') continue
@@ -637,8 +657,8 @@ export class AlarmEngine {
   /** Evaluates the value that is held now that it counts again; one from before a pause of the engine is not trusted. */
   #evaluateHeld(row: number): void {
     const { tags, now, bootedAt } = this.#parts
-    tags.time[row] = Math.max(tags.time[row] ?? 0, now)
-    const received = tags.received[row] ?? 0
+    tags.cells[row * stride + cell.time] = Math.max(tags.cells[row * stride + cell.time] ?? 0, now)
+    const received = tags.cells[row * stride + cell.received] ?? 0
     const held = received >= bootedAt && received + this.#maxGap(row) > now
     if (held || tags.qualityOf(row) === 'bad') this.#evaluateRow(row, true, { isReport: false })
     else
@@ -763,7 +783,7 @@ export class AlarmEngine {
       ({ rule, state }) => rule.kind === 'limit' && state.e === 'on' && (state.h === 'ok' || state.h === 'uncertain'),
     )
     if (!held) return null
-    const due = (this.#parts.tags.received[row] ?? 0) + this.#maxGap(row)
+    const due = (this.#parts.tags.cells[row * stride + cell.received] ?? 0) + this.#maxGap(row)
     return Number.isFinite(due) ? Math.ceil(due / gridMs) * gridMs : null
   }
 
@@ -813,8 +833,8 @@ export class AlarmEngine {
     parts.bootedAt = Math.min(parts.bootedAt, at)
     this.#note('CLOCK', null, null, { activeSince: at + by })
     for (let row = 0; row < tags.size; row++) {
-      tags.time[row] = Math.min(tags.time[row] ?? 0, at)
-      tags.received[row] = Math.min(tags.received[row] ?? 0, at)
+      tags.cells[row * stride + cell.time] = Math.min(tags.cells[row * stride + cell.time] ?? 0, at)
+      tags.cells[row * stride + cell.received] = Math.min(tags.cells[row * stride + cell.received] ?? 0, at)
     }
     for (const inhibit of parts.inhibits.running) {
       parts.inhibits.start({ ...inhibit, from: inhibit.from - by, until: inhibit.until - by })
@@ -1046,7 +1066,11 @@ export class AlarmEngine {
         if (instance.rule.kind === 'inhibit' || instance.state.e !== 'on') continue
         this.#commit(
           instance,
-          { type: 'unknown', t: Math.max(now, this.#parts.tags.time[row] ?? now), health: 'inhibited' },
+          {
+            type: 'unknown',
+            t: Math.max(now, this.#parts.tags.cells[row * stride + cell.time] ?? now),
+            health: 'inhibited',
+          },
           true,
         )
       }

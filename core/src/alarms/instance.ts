@@ -33,8 +33,9 @@ export interface Instance {
   reportedAt: number
 }
 
+/** No reading has to be looked at for a delay: none runs, or only off-delays, which end by the clock. */
 const atRest = (state: AlarmState): boolean =>
-  state.levels.every(level => (level.c === 'N' || level.c === 'A') && level.due === null && level.remaining === null)
+  state.levels.every(({ c, due, remaining }) => remaining === null && c !== 'P' && (due === null || c === 'R'))
 
 /**
  * The open interval in which no good value can change the state of any of these alarms: each level at rest gives one bound,
@@ -51,8 +52,10 @@ export function quietZone(instances: readonly Instance[]): { lo: number; hi: num
     }
     if (state.h !== 'ok' || !atRest(state)) return empty
     for (const [index, level] of rule.levels.entries()) {
-      const active = state.levels[index]?.c === 'A'
-      const bound = active ? level.reset : level.limit
+      const condition = state.levels[index]?.c ?? 'N'
+      const active = condition === 'A'
+      // While the off-delay runs, whatever stays beyond the reset point changes nothing.
+      const bound = condition === 'N' ? level.limit : level.reset
       if (bound === null) continue
       // A high level that is normal, or a low one that is active, is bounded from above.
       if ((level.side === 'high') !== active) hi = Math.min(hi, bound)

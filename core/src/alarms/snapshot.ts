@@ -1,5 +1,5 @@
 import { inhibitTooLong } from './built-in.ts'
-import { TagColumns } from './columns.ts'
+import { stride, TagColumns } from './columns.ts'
 import { alarmId, type CompiledRule, compileRules } from './compile.ts'
 import { AlarmEngine, type EngineParts, emptyParts } from './engine.ts'
 import { Inhibits, type InhibitsJson } from './inhibits.ts'
@@ -10,9 +10,6 @@ import { type AlarmState, type Health, initialState, isPristine } from './state.
 
 /** Version of the format; a snapshot of another version is not read but made anew from the inbox. */
 export const snapshotVersion = 1
-
-const columnNames = ['source', 'durable', 'time', 'received', 'value'] as const
-const byteColumnNames = ['quality', 'reason', 'forked'] as const
 
 interface InstanceJson {
   readonly rule: string
@@ -31,7 +28,7 @@ interface SnapshotJson {
   readonly files: readonly RuleFile[]
   readonly goneRules: readonly CompiledRule[]
   readonly tags: readonly string[]
-  readonly columns: Readonly<Record<string, string>>
+  readonly columns: { readonly cells: string; readonly quality: string; readonly reason: string }
   readonly instances: readonly InstanceJson[]
   /** instances that nothing ever happened to: rule → health → sources */
   readonly pristine: Readonly<Record<string, Partial<Record<Health, readonly string[]>>>>
@@ -51,12 +48,12 @@ const unpack = (key: string, value: unknown): unknown =>
 export function encodeSnapshot(engine: AlarmEngine, files: readonly RuleFile[]): Uint8Array {
   const { parts } = engine
   const { tags } = parts
-  const columns: Record<string, string> = {}
-  for (const name of columnNames) {
-    const column = tags[name].subarray(0, tags.size)
-    columns[name] = Buffer.from(column.buffer, column.byteOffset, column.byteLength).toString('base64')
+  const { buffer, byteOffset } = tags.cells
+  const columns = {
+    cells: Buffer.from(buffer, byteOffset, tags.size * stride * 8).toString('base64'),
+    quality: Buffer.from(tags.quality.subarray(0, tags.size)).toString('base64'),
+    reason: Buffer.from(tags.reason.subarray(0, tags.size)).toString('base64'),
   }
-  for (const name of byteColumnNames) columns[name] = Buffer.from(tags[name].subarray(0, tags.size)).toString('base64')
   const instances: InstanceJson[] = []
   const pristine: Record<string, Partial<Record<Health, string[]>>> = {}
   for (const instance of parts.instances.values()) {
@@ -171,12 +168,10 @@ function parse(bytes: Uint8Array): SnapshotJson | null {
 function decodeColumns(json: SnapshotJson): TagColumns {
   const tags = new TagColumns()
   for (const tag of json.tags) tags.add(tag)
-  for (const name of columnNames) {
-    const bytes = Buffer.from(json.columns[name] ?? '', 'base64')
-    const copy = new Uint8Array(bytes)
-    tags[name].set(new Float64Array(copy.buffer, 0, json.tags.length))
-  }
-  for (const name of byteColumnNames) tags[name].set(Buffer.from(json.columns[name] ?? '', 'base64'))
+  const bytes = new Uint8Array(Buffer.from(json.columns.cells, 'base64'))
+  tags.cells.set(new Float64Array(bytes.buffer, 0, json.tags.length * stride))
+  tags.quality.set(Buffer.from(json.columns.quality, 'base64'))
+  tags.reason.set(Buffer.from(json.columns.reason, 'base64'))
   return tags
 }
 

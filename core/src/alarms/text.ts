@@ -22,21 +22,22 @@ export function fillText(text: string, values: Readonly<Record<string, string>>)
   return text.replace(/\{([^{}]*)\}/g, (whole, name: string) => values[name] ?? whole)
 }
 
-/** At most six significant digits, without a tail of zeros: 0.30000001192092896 is 0.3. */
-export function formatNumber(value: number | null): string {
-  if (value === null) return '–'
-  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(6)))
+/** At most `digits` significant digits (but all before the point), without a tail of zeros: 0.30000001192092896 is 0.3. */
+function round(value: number, digits: number): string {
+  const size = Math.abs(value)
+  if (Number.isInteger(value) || size < 1e-6 || size >= 1e9) return String(Number(value.toPrecision(digits)))
+  const scale = 10 ** Math.max(0, digits - 1 - Math.floor(Math.log10(size)))
+  return String(Math.round(value * scale) / scale)
 }
+
+export const formatNumber = (value: number | null): string => (value === null ? '–' : round(value, 6))
 
 /** Value and limit with as many digits as it takes to tell them apart. */
 export function formatPair(value: number | null, limit: number | null): readonly [string, string] {
   if (value === null || limit === null || value === limit) return [formatNumber(value), formatNumber(limit)]
-  for (const digits of [6, 9, 12, 17]) {
-    const [a, b] = [
-      String(Number(value.toPrecision(Math.min(digits, 17)))),
-      String(Number(limit.toPrecision(Math.min(digits, 17)))),
-    ]
-    if (a !== b) return [a, b]
+  for (const digits of [6, 9, 12]) {
+    const pair = [round(value, digits), round(limit, digits)] as const
+    if (pair[0] !== pair[1]) return pair
   }
   return [String(value), String(limit)]
 }
