@@ -161,7 +161,7 @@ export const tagTexts: Readonly<Record<string, readonly [string, string]>> = {
   'low-alarm': ['下限报警', 'Low alarm of the meter'],
   'high-alarm': ['上限报警', 'High alarm of the meter'],
   state: ['工作状态', 'State'],
-  fault: ['故障级别', 'Fault level'],
+  fault: ['故障状态', 'Fault status'],
   'fault-code': ['故障码', 'Fault code'],
   'cell-life': ['传感器寿命', 'Cell life'],
   row: ['行号', 'Row'],
