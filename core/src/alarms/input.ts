@@ -26,6 +26,8 @@ export type EngineInput =
   | {
       readonly kind: 'readings'
       readonly lane: Lane
+      /** `group/edge` that sent them */
+      readonly edge?: string
       readonly at: number
       /** gateway's clock − source clock, ms: added to source times */
       readonly skewMs: number

@@ -1,10 +1,12 @@
 import { inhibitTooLong } from './built-in.ts'
 import { stride, TagColumns } from './columns.ts'
 import { alarmId, type CompiledRule, compileRules } from './compile.ts'
-import { AlarmEngine, type EngineParts, emptyParts } from './engine.ts'
+import { AlarmEngine } from './engine.ts'
 import { Inhibits, type InhibitsJson } from './inhibits.ts'
 import type { CommandAnswer } from './input.ts'
 import type { Instance, RecordInstance } from './instance.ts'
+import { type EngineParts, emptyParts } from './parts.ts'
+import { deviceOf } from './population.ts'
 import type { RuleFile } from './rule-file.ts'
 import { type AlarmState, type Health, initialState, isPristine } from './state.ts'
 
@@ -174,6 +176,3 @@ function decodeColumns(json: SnapshotJson): TagColumns {
   tags.reason.set(Buffer.from(json.columns.reason, 'base64'))
   return tags
 }
-
-const deviceOf = (rule: CompiledRule, source: string): string | null =>
-  rule.source === 'edge' ? null : rule.source === 'device' ? source : source.slice(0, source.lastIndexOf('/'))

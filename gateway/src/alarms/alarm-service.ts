@@ -124,6 +124,10 @@ export class AlarmService implements Consumer {
     return Math.max(this.#next, this.journal.nextPosition)
   }
 
+  get reach(): number {
+    return this.nextPosition
+  }
+
   async apply(records: readonly InboxRecord[]): Promise<void> {
     for (const { position, entry } of records) {
       // After a failed write the same records come again: what was folded is folded.
@@ -227,6 +231,11 @@ export class AlarmService implements Consumer {
 
   get rulesHash(): string {
     return this.#engine.rulesHash
+  }
+
+  /** longest inhibit that the rules in effect allow */
+  get maxInhibitMs(): number {
+    return this.#engine.maxInhibitMs
   }
 
   /** Consequence and action of a rule, for messages. */

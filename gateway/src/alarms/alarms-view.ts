@@ -1,3 +1,4 @@
+import { formatDuration } from '@penstock/core/alarms/duration.ts'
 import type { AlarmView } from '@penstock/core/alarms/view.ts'
 import type { AlarmBody, JournalBody } from '../http/contract/alarms.ts'
 import type { AlarmsView, CommandOutcome } from '../http/parts.ts'
@@ -29,7 +30,10 @@ export function alarmsView(service: AlarmService): AlarmsView {
       }
       const now = 'alarm' in command ? service.find(command.alarm) : undefined
       if (answer.code === 'stale_ack' && now) return { status: 'moved', occ: now.occ, ann: now.ann }
-      return { status: 'refused', reason: answer.code }
+      if (answer.code === 'too_long' || answer.code === 'in_the_past') {
+        return { status: 'inhibit-too-long', limit: formatDuration(service.maxInhibitMs) }
+      }
+      return { status: 'refused', reason: answer.code, text: refusals[answer.code] }
     },
     onChange: listener => service.onChange(listener),
   }
@@ -63,6 +67,16 @@ export function alarmsView(service: AlarmService): AlarmsView {
   }
 }
 
+/** Why a command was not carried out, as the person who sent it reads it. */
+const refusals = {
+  stale_ack: 'the alarm was announced anew, or this occurrence is over; look at it again',
+  active: 'its condition still lasts; a latch opens only after the return to normal',
+  unacknowledged: 'acknowledge it first, then reset it',
+  not_latched: 'it is not latched, there is nothing to reset',
+  record_missing: 'its rule asks for a response record first',
+  not_inhibited: 'the device is not inhibited (any more)',
+} as const
+
 /** Consequence and steps as one text in each language. */
 function responseOf({ consequence, action }: AlarmView): AlarmBody['response'] {
   if (!consequence && !action) return null
@@ -72,6 +86,10 @@ function responseOf({ consequence, action }: AlarmView): AlarmBody['response'] {
 }
 
 function journalBody(record: StoredRecord): JournalBody {
-  const { seq, kind, at, alarm, occ, ann, level, priority, value, limit, unit, late, actor, comment, text } = record
-  return { seq, kind, at, alarm, occ, ann, level, priority, value, limit, unit, historic: late, actor, comment, text }
+  const { seq, kind, at, alarm, rule, source, before, after, reason, occ, ann, level, priority } = record
+  const { value, limit, unit, late, actor, comment, text } = record
+  return {
+    ...{ seq, kind, at, alarm, rule, source, before, after, reason, occ, ann, level, priority },
+    ...{ value, limit, unit, historic: late, actor, comment, text },
+  }
 }

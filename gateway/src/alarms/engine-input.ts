@@ -10,13 +10,23 @@ export function engineInputs(entry: InboxEntry): EngineInput[] {
         {
           kind: 'readings',
           lane: entry.live ? 'current' : 'backlog',
+          edge: entry.edge,
           at: entry.receivedAt,
           skewMs: entry.skewMs,
           readings: entry.readings,
         },
       ]
     case 'live':
-      return [{ kind: 'readings', lane: 'copy', at: entry.receivedAt, skewMs: entry.skewMs, readings: entry.readings }]
+      return [
+        {
+          kind: 'readings',
+          lane: 'copy',
+          edge: entry.edge,
+          at: entry.receivedAt,
+          skewMs: entry.skewMs,
+          readings: entry.readings,
+        },
+      ]
     case 'loss':
       return [{ kind: 'tick', at: entry.receivedAt }]
     case 'edge': {
