@@ -1,7 +1,10 @@
 import { compileRules } from '@penstock/core/alarms/compile.ts'
+import type { AlarmEvent, Step, Zone } from '@penstock/core/alarms/event.ts'
+import { migrate } from '@penstock/core/alarms/migrate.ts'
+import { maxLate } from '@penstock/core/alarms/revise.ts'
 import type { RuleFile } from '@penstock/core/alarms/rule-file.ts'
 import { type AlarmState, initialState, stateName } from '@penstock/core/alarms/state.ts'
-import { type AlarmEvent, maxLate, migrate, type Step, step, type Zone } from '@penstock/core/alarms/step.ts'
+import { step } from '@penstock/core/alarms/step.ts'
 import { describe, expect, it } from 'vitest'
 
 type Level = NonNullable<RuleFile['rules'][number]['levels']>[number]

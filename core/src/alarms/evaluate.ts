@@ -1,7 +1,7 @@
 import type { Quality, Reason, Value } from '../reading.ts'
 import type { CompiledLevel, CompiledRule } from './compile.ts'
+import type { AlarmEvent, Zone } from './event.ts'
 import type { Health } from './state.ts'
-import type { AlarmEvent, Zone } from './step.ts'
 
 /** Where a value lies for one level. The deadband acts only on the way back. */
 export function zoneOf(level: CompiledLevel, value: number): Zone {

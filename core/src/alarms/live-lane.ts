@@ -1,5 +1,6 @@
 import { cell, stride } from './columns.ts'
 import { evaluate } from './evaluate.ts'
+import type { AlarmEvent, Step } from './event.ts'
 import { type Instance, nextDelay, quietZone } from './instance.ts'
 import type { EngineParts } from './parts.ts'
 import { isRecordable, type RecordLane } from './record-lane.ts'
@@ -7,7 +8,7 @@ import type { Records } from './records.ts'
 import type { Schedule } from './schedule.ts'
 import type { Sources } from './sources.ts'
 import { isOpen } from './state.ts'
-import { type AlarmEvent, type Step, step } from './step.ts'
+import { step } from './step.ts'
 
 export interface Lanes {
   readonly parts: EngineParts

@@ -2,12 +2,12 @@ import { alarmId, type CompiledRule, compileRules } from './compile.ts'
 import type { EngineInput } from './input.ts'
 import type { Instance } from './instance.ts'
 import type { LiveLane } from './live-lane.ts'
+import { migrate } from './migrate.ts'
 import type { EngineParts } from './parts.ts'
 import type { Records } from './records.ts'
 import type { Schedule } from './schedule.ts'
 import { type Sources, sourceOf } from './sources.ts'
 import { initialState, isOpen } from './state.ts'
-import { migrate } from './step.ts'
 
 interface Around {
   readonly parts: EngineParts

@@ -1,12 +1,13 @@
 import type { Reading } from '../reading.ts'
 import { cell, stride } from './columns.ts'
 import { evaluate } from './evaluate.ts'
+import type { AlarmEvent } from './event.ts'
 import type { Instance, RecordInstance } from './instance.ts'
 import type { Effect } from './journal-record.ts'
 import type { EngineParts } from './parts.ts'
 import type { Records } from './records.ts'
 import type { Sources } from './sources.ts'
-import { type AlarmEvent, step } from './step.ts'
+import { step } from './step.ts'
 
 export const isRecordable = ({ rule }: Instance): boolean => rule.kind === 'limit' || rule.kind === 'quality'
 
