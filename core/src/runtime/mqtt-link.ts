@@ -111,6 +111,8 @@ function clientOptions(version: Version, options: MqttOptions, { clientId, will 
     protocolVersion: version,
     keepalive: options.keepaliveS,
     connectTimeout: 2 * connectTimeoutMs,
+    // else 65 536 buffers are made at the first connection and kept: 16 MB for nothing
+    writeCache: false,
     will: { topic: will.topic, payload: Buffer.from(will.payload), qos: will.qos, retain: will.retain },
     ...(options.username === null ? {} : { username: options.username }),
     ...(options.password === null ? {} : { password: options.password }),

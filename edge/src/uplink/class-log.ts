@@ -42,7 +42,7 @@ export class ClassLog {
   #cursor: number
   #tail: number | null
   #holes: Hole[]
-  #recent: HeldRecord[] = []
+  #recent: (HeldRecord | undefined)[] = []
   #recentHead = 0
   #recentBytes = 0
   #block: { from: number; to: number; records: HeldRecord[] } | null = null
@@ -119,11 +119,13 @@ export class ClassLog {
 
   /** Frees the memory of records that can be read back from the disk. */
   forgetRecent(): void {
-    while (this.#recentBytes > recentBytes) {
+    for (;;) {
       const oldest = this.#recent[this.#recentHead]
       if (!oldest || oldest.position >= this.#log.durableEnd) break
+      // what is confirmed is hardly ever sent again, and lives so shortly that it costs next to nothing
+      if (oldest.position >= this.#cursor && this.#recentBytes <= recentBytes) break
       this.#recentBytes -= oldest.bytes
-      this.#recentHead++
+      this.#recent[this.#recentHead++] = undefined
     }
     if (this.#recentHead > 256 && this.#recentHead * 2 > this.#recent.length) {
       this.#recent = this.#recent.slice(this.#recentHead)
@@ -176,6 +178,7 @@ export class ClassLog {
   confirm(cursor: number, tail: number | null): void {
     this.#cursor = cursor
     this.#tail = tail
+    this.forgetRecent()
   }
 
   /** [from, to) will never be sent. */

@@ -43,6 +43,11 @@ export class Flusher {
     else this.#timer ??= this.#options.ticker.after(this.#options.delayMs, () => this.flush())
   }
 
+  /** What was written does not wait for its time; unless the disk fails, which has its own pace. */
+  hurry(): void {
+    if (!this.#failing && this.#pendingBytes > 0) this.flush()
+  }
+
   /** Syncs all that was written before the call, now or right after the sync that is running. Never rejects. */
   flush(): Promise<void> {
     this.#timer?.()

@@ -195,6 +195,11 @@ export class Outbox {
     this.#saveCursorsSoon()
   }
 
+  /** Syncs a class now instead of when its time has come; what the disk refuses is not hurried. */
+  hurry(name: DeliveryClass): void {
+    this.#flushers[name].hurry()
+  }
+
   /** Syncs what was appended so far. Never rejects. */
   async flush(): Promise<void> {
     await Promise.all(

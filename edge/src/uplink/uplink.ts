@@ -5,6 +5,7 @@ import { type Backoff, type Supervisor, supervise } from '@penstock/core/runtime
 import { tagOf } from '@penstock/core/tag.ts'
 import type { AcquisitionSink, Logbook } from '../acquisition/acquisition.ts'
 import { AlarmLimitsFile } from './alarm-limits-file.ts'
+import { AlarmWatch } from './alarm-watch.ts'
 import { EdgeNode, type EdgeNodeStatus } from './edge-node.ts'
 import { type PerClass, perClass } from './identity.ts'
 import { Outbox } from './outbox.ts'
@@ -54,6 +55,7 @@ export class Uplink implements AcquisitionSink {
   readonly #options: UplinkOptions
   readonly #outbox: Outbox
   readonly #limits: AlarmLimitsFile
+  readonly #alarmWatch = new AlarmWatch()
   readonly #tags: Map<string, Omit<StoredTag, 'tag' | 'type'>>
   #node: EdgeNode | undefined
   #supervisor: Supervisor | undefined
@@ -124,6 +126,7 @@ export class Uplink implements AcquisitionSink {
 
   report(batch: Batch, durable?: () => void): void {
     this.#outbox.append(batch, durable)
+    if (this.#alarmWatch.concerns(batch.readings, this.#limits.known?.limits ?? null)) this.#outbox.hurry(batch.class)
     this.#node?.report(batch)
   }
 

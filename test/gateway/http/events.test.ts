@@ -63,6 +63,15 @@ describe('event stream', () => {
     expect(later[1]?.data.tags).toMatchObject([{ tag: flow, value: 50 }])
   })
 
+  it('sends alarms at once, not with the next values', async () => {
+    const { reader } = await follow()
+    await expectEvents(reader, 'hello', 1)
+    server.alarms.alarms.set('a', alarm('a', {}))
+    for (const listener of server.alarms.listeners) listener(['a'])
+    await ticker.advance(20)
+    await expectEvents(reader, 'alarms', 1)
+  })
+
   it('sends alarms that changed, also those that are over', async () => {
     const { reader } = await follow()
     await expectEvents(reader, 'hello', 1)

@@ -10,6 +10,8 @@ import { EventClient, eventText, maxUnreadBytes } from './client.ts'
 
 /** Changes are collected for this long: at most four `tags` events a second. */
 const collectMs = 250
+/** Somebody waits for alarms: only what comes in one go is collected. */
+const collectAlarmsMs = 20
 const edgesEveryMs = 1_000
 const heartbeatMs = 10_000
 const maxClients = 200
@@ -30,6 +32,7 @@ export class EventHub {
   #edgesAt = Number.NEGATIVE_INFINITY
   #heartbeatAt = 0
   #cancel: Cancel = () => undefined
+  #cancelAlarms: Cancel | undefined
   #running = false
   #stopListening: () => void = () => undefined
   #dropped = 0
@@ -42,7 +45,9 @@ export class EventHub {
   static start(parts: HttpParts, maxUnread = maxUnreadBytes): EventHub {
     const hub = new EventHub(parts, maxUnread)
     const stopAlarms = parts.alarms.onChange(ids => {
-      if (hub.#clients.size > 0) for (const id of ids) hub.#changedAlarms.add(id)
+      if (hub.#clients.size === 0) return
+      for (const id of ids) hub.#changedAlarms.add(id)
+      hub.#cancelAlarms ??= parts.ticker.after(collectAlarmsMs, () => hub.#tellAlarms())
     })
     const stopReload = parts.configuration.onReload(results => hub.#broadcast('reload', { results }))
     hub.#stopListening = () => {
@@ -77,6 +82,7 @@ export class EventHub {
   close(): void {
     this.#stopListening()
     this.#cancel()
+    this.#cancelAlarms?.()
     for (const { client } of this.#clients) client.end('the gateway stops')
     this.#clients.clear()
   }
@@ -101,7 +107,7 @@ export class EventHub {
   }
 
   #tick(): void {
-    const { live, clock, ticker, alarms, configuration } = this.#parts
+    const { live, clock, ticker, configuration } = this.#parts
     const now = clock.now()
     const { version, tags } = live.changesSince(this.#version, now)
     this.#version = version
@@ -109,13 +115,17 @@ export class EventHub {
       const bodies = tags.map(tag => tagBody(tag, configuration.names, now))
       this.#broadcast('tags', { snapshot: version, at: now, tags: bodies })
     }
-    if (this.#changedAlarms.size > 0) {
-      const changed = [...this.#changedAlarms].flatMap(id => alarms.find(id) ?? [])
-      this.#changedAlarms.clear()
-      this.#broadcast('alarms', { at: now, alarms: changed })
-    }
     if (ticker.now() - this.#edgesAt >= edgesEveryMs) this.#tellEdges(now)
     if (ticker.now() - this.#heartbeatAt >= heartbeatMs) this.#heartbeat()
+  }
+
+  #tellAlarms(): void {
+    const { alarms, clock } = this.#parts
+    this.#cancelAlarms = undefined
+    if (this.#changedAlarms.size === 0) return
+    const changed = [...this.#changedAlarms].flatMap(id => alarms.find(id) ?? [])
+    this.#changedAlarms.clear()
+    this.#broadcast('alarms', { at: clock.now(), alarms: changed })
   }
 
   #tellEdges(now: number): void {
