@@ -193,6 +193,85 @@ describe('a source', () => {
   })
 })
 
+describe('an outage', () => {
+  const at = (lane: 'copy' | 'backlog' | 'current', value: number, stamp: number) =>
+    fold.apply({ kind: 'readings', lane, at: now(), skewMs: 0, readings: [reading(gas, value, stamp)] })
+
+  it('that was made up for is not found again when a restored disk repeats it', () => {
+    read(0.05)
+    const away = now()
+    pass(600_000)
+    at('copy', 0.05, now())
+    const backlog = [0.05, 0.4, 0.4, 0.05, 0.05, 0.05].map((value, k) => [value, away + (k + 1) * 60_000] as const)
+    for (const [value, stamp] of backlog) at('backlog', value, stamp)
+    at('current', 0.05, now())
+    const found = () => fold.journal.filter(({ kind }) => kind === 'LATE_FINDING').length
+    expect(found()).toBe(1)
+    for (const [value, stamp] of backlog) at('backlog', value, stamp)
+    pass(60_000)
+    at('current', 0.05, now())
+    expect(found()).toBe(1)
+    expect(fold.journal.filter(({ kind }) => kind === 'RAISE' || kind === 'REVISED')).toEqual([])
+  })
+
+  it('of which the gateway only heard by the readings that go on is none for the edge', () => {
+    fold.apply({ kind: 'edge', at: now(), edge: 'g/e', online: true })
+    fold.apply({ kind: 'tick', at: now() + 600_000 })
+    pass(10_000)
+    fold.apply({
+      kind: 'readings',
+      lane: 'current',
+      edge: 'g/e',
+      at: now(),
+      skewMs: 0,
+      readings: [reading(gas, 0.05, now())],
+    })
+    pass(60_000)
+    expect(stateOf('edge.offline@g:e')).toBe('NORMAL')
+  })
+
+  it('after which the edge does not come back is an alarm', () => {
+    fold.apply({ kind: 'edge', at: now(), edge: 'g/e', online: true })
+    fold.apply({ kind: 'tick', at: now() + 600_000 })
+    pass(33_000)
+    expect(stateOf('edge.offline@g:e')).toBe('UNACK')
+  })
+})
+
+describe('an inhibit', () => {
+  const inhibit = (id: string, until: number) =>
+    fold.apply({
+      kind: 'command',
+      at: now(),
+      commandId: id,
+      actor: 'op',
+      command: { type: 'inhibit', device: 's/cl2-1', until, reason: 'x' },
+    })
+
+  it('cannot be prolonged beyond its limit, which counts from its beginning', () => {
+    read(0.05)
+    const from = now()
+    inhibit('a', from + 3_000_000)
+    pass(2_000_000)
+    expect(inhibit('b', from + 3_600_001)).toMatchObject([{ kind: 'REFUSE', reason: 'too_long' }])
+    expect(inhibit('c', from + 3_600_000)).toMatchObject([{ kind: 'INHIBIT' }])
+    pass(1_500_000)
+    expect(fold.engine.inhibits).toHaveLength(1)
+    pass(100_001)
+    expect(fold.engine.inhibits).toEqual([])
+  })
+
+  it('survives a restart, and ends on time after it', () => {
+    read(0.05)
+    inhibit('a', now() + 600_000)
+    fold.restart()
+    read(0.9)
+    expect(stateOf(leak)).toBe('NORMAL')
+    pass(600_001)
+    expect(fold.engine.inhibits).toEqual([])
+  })
+})
+
 describe('an unknown command', () => {
   it.each([
     [{ type: 'acknowledge', alarm: 'no@such', occ: 1, ann: 1 }, 'unknown_alarm'],

@@ -238,6 +238,15 @@ describe('the transition table', () => {
     )
   })
 
+  it('L1: the latch of an earlier occurrence does not fall by a new one that does not latch', () => {
+    const upper = new Run(ruleOf([{}, { latch: true }]))
+      .sample(1_000, 'TT')
+      .sample(2_000, 'FF')
+      .sample(3_000, 'TF')
+      .sample(4_000, 'FF')
+    expect([upper.name, upper.state.occ, upper.state.l]).toEqual(['LATCH_UNACK', 2, true])
+  })
+
   it('E4: what is retired returns, and stays until acknowledged and reset', () => {
     const run = new Run(latching).sample(1_000, 'T').do({ type: 'retire', t: 2_000 })
     expect([run.kinds, run.name, run.last.effects[0]?.reason]).toEqual([['RTN E4'], 'LATCH_UNACK', 'retired'])
