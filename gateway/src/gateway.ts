@@ -165,7 +165,7 @@ export async function startGateway(file: GatewayFile, deps: GatewayDeps): Promis
           site: site => configuration.names.site(site)?.name ?? null,
           device: (site, device) => configuration.names.device(site, device)?.name ?? null,
         },
-        consoleUrl: server.url,
+        consoleUrl: file.http.publicUrl ?? server.url,
         random: Math.random,
         alarms,
         clock,

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Browser, type Page, chromium as playwright } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -117,6 +117,30 @@ describe.skipIf(!chromium)('the console in a browser', () => {
     })
     await page.context().close()
   })
+
+  it.each(languages)(
+    'shows the alarm that a message links to, in %s, with what the journal says of it',
+    async language => {
+      const token = readFileSync(join(world.folder, 'api-token'), 'utf8').trim()
+      const journal = await fetch(`http://127.0.0.1:${world.httpPort}/api/v1/journal?limit=1000`, {
+        headers: { Authorization: `Bearer ${token}` },
+      })
+      const { records } = (await journal.json()) as { records: { kind: string; alarm: string | null }[] }
+      const id = records.findLast(record => record.kind === 'RAISE')?.alarm ?? ''
+      for (const size of sizes) {
+        const page = await open(size, language, `/alarms/${encodeURIComponent(id)}`)
+        await page.locator(`li.alarm[data-alarm="${id}"]`).waitFor()
+        await page
+          .locator('ul.records')
+          .getByText(language === 'zh' ? '发生' : 'raised', { exact: true })
+          .first()
+          .waitFor()
+        expect(await fits(page), 'no sideways scrolling').toBe(true)
+        await picture(page, `alarm-${language}-${size.name}`)
+        await page.context().close()
+      }
+    },
+  )
 
   describe.each(sizes)('$name', size => {
     it.each(languages)('fits in %s: overview and device page', async language => {

@@ -86,14 +86,15 @@ export const errorTable = {
     retryable: false,
     http: 409,
   },
-  'command-refused': { message: 'not done: {reason}', retryable: false, http: 409 },
+  'command-refused': { message: 'not done: {text}', retryable: false, http: 409 },
   'command-id-used': {
     message: 'the command id {commandId} was used for another command; make a new one',
     retryable: false,
     http: 409,
   },
   'inhibit-too-long': {
-    message: 'an inhibit must end within {hours} hours and lie in the future',
+    message:
+      'not done: an inhibit must end in the future, and at most {limit} after it began (inhibit.max of the alarm rules)',
     retryable: false,
     http: 422,
   },

@@ -23,6 +23,11 @@ export const GatewayFileSchema = Type.Object(
           default: [],
           description: 'names under which browsers may call this gateway, beside the loopback names',
         }),
+        publicUrl: Type.Union([Type.String({ pattern: '^https?://' }), Type.Null()], {
+          default: null,
+          description:
+            'address at which people reach the console, e.g. https://water.example.cn: for links in messages, and a name of its own; null: the address that this gateway listens on',
+        }),
         tls: Type.Union([Type.Object({ certFile: Type.String(), keyFile: Type.String() }, closed), Type.Null()], {
           default: null,
           description: 'certificate and key, PEM',
@@ -107,6 +112,7 @@ export function loadGatewayFile(path: string): GatewayFile {
     },
     http: {
       ...value.http,
+      publicUrl: value.http.publicUrl && new URL(value.http.publicUrl).origin,
       tls: tls && { certFile: absolute(tls.certFile), keyFile: absolute(tls.keyFile) },
       apiTokenFile: optional(value.http.apiTokenFile),
     },
@@ -115,6 +121,13 @@ export function loadGatewayFile(path: string): GatewayFile {
     users: absolute(value.users),
     webhooks: value.webhooks.map(hook => ({ ...hook, secretFile: absolute(hook.secretFile) })),
   }
+}
+
+/** The console is at the root of its address. */
+function isAddress(url: string): boolean {
+  if (!URL.canParse(url)) return false
+  const { pathname, search, hash, username } = new URL(url)
+  return pathname === '/' && search === '' && hash === '' && username === ''
 }
 
 function checkGateway(file: GatewayFile, source: ConfigSource): void {
@@ -127,6 +140,13 @@ function checkGateway(file: GatewayFile, source: ConfigSource): void {
   }
   if (outside && file.http.printSignIn) {
     source.fail(['http', 'printSignIn'], 'a sign-in address may only be printed on loopback; remove it')
+  }
+  const { publicUrl } = file.http
+  if (publicUrl !== null && !isAddress(publicUrl)) {
+    source.fail(
+      ['http', 'publicUrl'],
+      `"${publicUrl}" is not an address of scheme, name and port alone; write e.g. https://water.example.cn`,
+    )
   }
   const ids = file.webhooks.map(hook => hook.id)
   for (const [index, id] of ids.entries()) {

@@ -23,8 +23,9 @@ export async function installConsole(app: FastifyInstance, folder: string | null
   })
   app.get('/*', async (request, reply) => {
     const path = request.url.split('?')[0] ?? '/'
-    const isPage =
-      !path.startsWith('/api/') && !path.includes('.') && (request.headers.accept ?? '').includes('text/html')
+    // Names of alarms have full stops, files that are missing must stay missing.
+    const isFile = /^\/(?:(?:api|assets)\/|[^/]*\.)/.test(path)
+    const isPage = !isFile && (request.headers.accept ?? '').includes('text/html')
     return isPage ? reply.sendFile('index.html') : reply.callNotFound()
   })
 }

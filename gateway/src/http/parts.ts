@@ -41,7 +41,10 @@ export type CommandOutcome =
   | { readonly status: 'moved'; readonly occ: number; readonly ann: number }
   | { readonly status: 'unknown' }
   | { readonly status: 'id-used' }
-  | { readonly status: 'refused'; readonly reason: string }
+  /** an inhibit that is longer than `limit` (in words) from its beginning on, or ends in the past */
+  | { readonly status: 'inhibit-too-long'; readonly limit: string }
+  /** `reason`: the code in the journal, `text`: the same in words */
+  | { readonly status: 'refused'; readonly reason: string; readonly text: string }
 
 export interface AlarmsView {
   /** all alarms that exist, open or not */

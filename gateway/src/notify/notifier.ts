@@ -81,6 +81,11 @@ function contextOf(record: StoredRecord, { names, alarms, consoleUrl }: Notifier
     consequence: rule?.response?.consequence ?? null,
     action: rule?.response?.action ?? null,
     link:
-      consoleUrl === null || record.alarm === null ? null : `${consoleUrl}/alarms/${encodeURIComponent(record.alarm)}`,
+      consoleUrl === null || record.alarm === null
+        ? null
+        : `${consoleUrl}/alarms/${encodeURIComponent(pageOf(record))}`,
   }
 }
+
+/** A late finding stands in the list beside the alarm, under an id of its own. */
+const pageOf = ({ alarm, late, occ }: StoredRecord): string => (late ? `${alarm}~${occ}` : `${alarm}`)

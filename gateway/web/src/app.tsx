@@ -6,6 +6,7 @@ import { Link, Route, Routes } from 'react-router'
 import { answer, client, type Me } from './api/client.ts'
 import { isSignedOut, useLive } from './api/live.ts'
 import { useWords } from './i18n/language.tsx'
+import { AlarmPage } from './pages/alarm.tsx'
 import { DevicePage } from './pages/device.tsx'
 import { Overview } from './pages/overview.tsx'
 import { SignIn } from './pages/sign-in.tsx'
@@ -78,6 +79,7 @@ function Frame() {
             path="/devices/:site/:device"
             element={<DevicePage live={live} connection={connection} me={session.me} />}
           />
+          <Route path="/alarms/:id" element={<AlarmPage live={live} connection={connection} me={session.me} />} />
           <Route
             path="*"
             element={

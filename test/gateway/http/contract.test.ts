@@ -47,6 +47,7 @@ const access: Record<keyof typeof routes, RouteContract['access']> = {
   readingsCsv: 'viewer',
   trend: 'viewer',
   alarms: 'viewer',
+  alarm: 'viewer',
   journal: 'viewer',
   edges: 'viewer',
   events: 'viewer',

@@ -275,6 +275,12 @@ describe('commands', () => {
     ])
   })
 
+  it('are asked for by name: the alarm, also one that is over, or 404', async () => {
+    server.alarms.alarms.set(id, alarm(id, { state: 'NORMAL', active: false }))
+    expect(await body(await server.get(path), 'alarm')).toMatchObject({ id, state: 'NORMAL' })
+    await problem(await server.get('/api/v1/alarms/nothing'), 404, 'not-found')
+  })
+
   it('answer 409 with the present state when the alarm was announced anew', async () => {
     server.alarms.outcome = { status: 'moved', occ: 3, ann: 2 }
     const found = await problem(
@@ -292,18 +298,21 @@ describe('commands', () => {
       404,
       'not-found',
     )
-    server.alarms.outcome = { status: 'refused', reason: 'active' }
-    await problem(await server.post(`${path}/reset`, { occ: 2, commandId }), 409, 'command-refused')
+    server.alarms.outcome = { status: 'refused', reason: 'active', text: 'its condition still lasts' }
+    const refused = await problem(await server.post(`${path}/reset`, { occ: 2, commandId }), 409, 'command-refused')
+    expect(refused).toMatchObject({ detail: 'not done: its condition still lasts', details: { reason: 'active' } })
     server.alarms.outcome = { status: 'id-used' }
     await problem(await server.post(`${path}/reset`, { occ: 2, commandId }), 409, 'command-id-used')
   })
 
-  it('inhibit a device for at most 8 hours', async () => {
+  it('inhibit a device for as long as the rules allow', async () => {
     const inhibit = (until: number) =>
       server.post('/api/v1/devices/waterworks/cl2-1/inhibit', { until, reason: 'calibration', commandId })
-    await problem(await inhibit(startTime + 8 * 3_600_000 + 1), 422, 'inhibit-too-long')
-    await problem(await inhibit(startTime), 422, 'inhibit-too-long')
-    expect(server.alarms.commands).toEqual([])
+    server.alarms.outcome = { status: 'inhibit-too-long', limit: '4h' }
+    const { detail } = await problem(await inhibit(startTime + 9 * 3_600_000), 422, 'inhibit-too-long')
+    expect(detail).toContain('at most 4h after it began')
+    server.alarms.outcome = { status: 'done' }
+    server.alarms.commands.length = 0
     await body(await inhibit(startTime + 8 * 3_600_000), 'inhibit')
     await body(await server.post('/api/v1/devices/waterworks/cl2-1/end-inhibit', { commandId }), 'endInhibit')
     expect(server.alarms.commands.map(one => one.command)).toEqual([

@@ -54,7 +54,7 @@ describe('host names', () => {
       expect(status, host).toBe(403)
       expect(JSON.parse(body)).toMatchObject({ code: 'host-refused' })
     }
-    for (const host of ['localhost', 'LOCALHOST:8080', '127.0.0.1:1', '[::1]:8080', 'scada.example']) {
+    for (const host of ['localhost', 'LOCALHOST:8080', '127.0.0.1:1', '[::1]:8080', 'scada.example', 'water.example']) {
       expect((await raw('GET', '/api/v1/tags', { host, ...bearer })).status, host).toBe(200)
     }
     expect((await raw('GET', '/health/live', { host: 'evil.example' })).status).toBe(403)
@@ -79,6 +79,9 @@ describe('pages of other sites', () => {
     expect(server.alarms.commands).toEqual([])
     expect((await send({ origin: server.url })).status).toBe(200)
     expect(server.alarms.commands).toMatchObject([{ actor: 'operator-1' }])
+    // A proxy that passes another Host on: the public address is ours all the same.
+    expect((await send({ origin: 'https://water.example' })).status).toBe(200)
+    expect((await send({ origin: 'http://water.example' })).status).toBe(403)
   })
 
   it('cannot read', async () => {
@@ -249,7 +252,9 @@ describe('the server', () => {
     expect(await (await served.get('/', null, page)).text()).toContain('console')
     expect(await (await served.get('/sites/waterworks', null, page)).text()).toContain('console')
     expect((await served.get('/assets/a-1.js', null)).headers.get('cache-control')).toMatch(/immutable/)
-    expect((await served.get('/assets/b-2.js', null)).status).toBe(404)
+    expect((await served.get('/assets/b-2.js', null, page)).status).toBe(404)
+    expect((await served.get('/robots.txt', null, page)).status).toBe(404)
+    expect(await (await served.get('/alarms/cl2.leak%40s%3Ad%3At.x', null, page)).text()).toContain('console')
     expect((await served.get('/api/v1/nothing', null, page)).status).toBe(404)
     for (const path of ['/../users.yaml', '/%2e%2e/users.yaml', '/..%2fusers.yaml']) {
       expect((await rawPath(served.url, path)).includes('scrypt'), path).toBe(false)

@@ -231,6 +231,7 @@ export class TestServer {
         host: '127.0.0.1',
         port: 0,
         hostNames: ['scada.example'],
+        publicUrl: 'https://water.example',
         tls: null,
         behindProxy: null,
         apiTokenFile: join(this.folder, 'api-token'),

@@ -31,12 +31,16 @@ export class AccessRules {
   readonly #http: GatewayFile['http']
   readonly #identities: Identities
   readonly #hosts: ReadonlySet<string>
+  /** origin of our own pages where a proxy gives us another Host than the browser asked for */
+  readonly #publicOrigin: string | null
 
   constructor(http: GatewayFile['http'], identities: Identities) {
     this.#http = http
     this.#identities = identities
     const own = http.host.includes(':') ? `[${http.host}]` : http.host
-    this.#hosts = new Set([...loopbackNames, own, ...http.hostNames].map(host => host.toLowerCase()))
+    const publicNames = http.publicUrl === null ? [] : [new URL(http.publicUrl).hostname]
+    this.#hosts = new Set([...loopbackNames, own, ...publicNames, ...http.hostNames].map(host => host.toLowerCase()))
+    this.#publicOrigin = http.publicUrl
   }
 
   install(app: FastifyInstance): void {
@@ -69,7 +73,7 @@ export class AccessRules {
     if (!this.#hosts.has(nameOf(host))) throw new PenstockError('host-refused', { host })
     const { origin } = request.headers
     const site = request.headers['sec-fetch-site']
-    const foreign = origin !== undefined && !isSameHost(origin, host)
+    const foreign = origin !== undefined && origin !== this.#publicOrigin && !isSameHost(origin, host)
     if (!safeMethods.includes(request.method)) {
       // A browser always says where a POST comes from; a cookie without that is not from our page.
       const unsaid =

@@ -41,7 +41,14 @@ export const JournalRecord = named(
     seq: Type.Integer({ description: 'gapless' }),
     kind: Type.String({ description: 'RAISE, RTN, ACK, ...' }),
     at: Timestamp,
-    alarm: nullable(Type.String()),
+    alarm: nullable(Type.String({ description: 'null: about a device, the rules or the gateway' })),
+    rule: nullable(Type.String()),
+    source: nullable(Type.String({ description: 'tag, device (site/device) or edge that it is about' })),
+    before: nullable(Type.String({ description: 'state of the alarm before' })),
+    after: nullable(Type.String({ description: 'state of the alarm from then on' })),
+    reason: nullable(
+      Type.String({ description: 'of the reading, of the inhibit, or why a command was refused (a code)' }),
+    ),
     occ: nullable(Type.Integer()),
     ann: nullable(Type.Integer()),
     level: nullable(Type.String()),
@@ -98,12 +105,12 @@ export const CommandResult = named(
   Type.Object({ status: Type.Literal('done'), commandId: Type.String(), actor: Type.String(), alarm: nullable(Alarm) }),
 )
 
-/** Longest inhibit of a device: a calibration, not a way to switch a detector off. */
-export const maxInhibitMs = 8 * 3_600_000
-
 export const InhibitBody = Type.Object(
   {
-    until: Type.Integer({ description: 'ms UTC, at most 8 hours ahead; the inhibit ends by itself' }),
+    until: Type.Integer({
+      description:
+        'ms UTC, not further from the beginning of the inhibit than `inhibit.max` of the rules; it ends by itself',
+    }),
     reason: Type.String({ minLength: 3, maxLength: 500 }),
     commandId: CommandId,
   },

@@ -126,7 +126,7 @@ export const routes = {
     method: 'POST',
     url: '/api/v1/devices/:site/:device/inhibit',
     access: 'operator',
-    summary: 'Inhibits the alarms of a device during calibration, for at most 8 hours',
+    summary: 'Inhibits the alarms of a device during calibration, at most as long as `inhibit.max` of the rules',
     schema: { params: places.DeviceParams, body: alarms.InhibitBody, response: { 200: alarms.CommandResult } },
   },
   endInhibit: {
@@ -164,6 +164,13 @@ export const routes = {
     access: 'viewer',
     summary: 'Alarms, the open ones unless asked otherwise',
     schema: { querystring: alarms.AlarmQuery, response: { 200: alarms.AlarmList } },
+  },
+  alarm: {
+    method: 'GET',
+    url: '/api/v1/alarms/:id',
+    access: 'viewer',
+    summary: 'One alarm, open or not; 404 if no rule makes it any more (the journal still has its records)',
+    schema: { params: alarms.AlarmParams, response: { 200: alarms.Alarm } },
   },
   acknowledge: {
     method: 'POST',

@@ -2,7 +2,6 @@ import { PenstockError } from '@penstock/core/runtime/errors.ts'
 import type { AlarmCommand } from '../../ingest/record.ts'
 import { type Api, actorOf, route } from '../api.ts'
 import type { Identity } from '../auth/identities.ts'
-import { maxInhibitMs } from '../contract/alarms.ts'
 import { routes } from '../contract/routes.ts'
 import type { HttpParts } from '../parts.ts'
 import { edgeBody, isOpen } from '../views/places.ts'
@@ -26,7 +25,9 @@ export function commandRoutes(app: Api, parts: HttpParts): void {
       case 'id-used':
         throw new PenstockError('command-id-used', { commandId })
       case 'refused':
-        throw new PenstockError('command-refused', { reason: outcome.reason })
+        throw new PenstockError('command-refused', { reason: outcome.reason, text: outcome.text })
+      case 'inhibit-too-long':
+        throw new PenstockError('inhibit-too-long', { limit: outcome.limit })
     }
   }
 
@@ -44,6 +45,16 @@ export function commandRoutes(app: Api, parts: HttpParts): void {
       })
       const history = limit === 0 ? [] : (await alarms.journal({ limit })).records
       return { at: clock.now(), alarms: wanted, history: [...history] }
+    },
+  })
+
+  app.route({
+    ...route(routes.alarm),
+    handler: async request => {
+      const { id } = request.params
+      const found = alarms.find(id)
+      if (!found) throw new PenstockError('not-found', { what: 'alarm', id })
+      return found
     },
   })
 
@@ -69,11 +80,6 @@ export function commandRoutes(app: Api, parts: HttpParts): void {
     handler: async request => {
       const { site, device } = request.params
       const { until, reason, commandId } = request.body
-      const now = clock.now()
-      // The bound holds whatever the rules say: an inhibit is no way to switch a detector off.
-      if (until <= now || until - now > maxInhibitMs) {
-        throw new PenstockError('inhibit-too-long', { hours: maxInhibitMs / 3_600_000 })
-      }
       return submit({ type: 'inhibit', device: `${site}/${device}`, until, reason }, actorOf(request), commandId)
     },
   })

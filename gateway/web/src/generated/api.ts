@@ -217,7 +217,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Inhibits the alarms of a device during calibration, for at most 8 hours */
+        /** Inhibits the alarms of a device during calibration, at most as long as `inhibit.max` of the rules */
         post: operations["inhibit"];
         delete?: never;
         options?: never;
@@ -302,6 +302,23 @@ export interface paths {
         };
         /** Alarms, the open ones unless asked otherwise */
         get: operations["alarms"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One alarm, open or not; 404 if no rule makes it any more (the journal still has its records) */
+        get: operations["alarm"];
         put?: never;
         post?: never;
         delete?: never;
@@ -656,6 +673,11 @@ export interface components {
             /** @description ms since 1970 UTC */
             at: number;
             alarm: string | null;
+            rule: string | null;
+            source: string | null;
+            before: string | null;
+            after: string | null;
+            reason: string | null;
             occ: number | null;
             ann: number | null;
             level: string | null;
@@ -1284,7 +1306,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description ms UTC, at most 8 hours ahead; the inhibit ends by itself */
+                    /** @description ms UTC, not further from the beginning of the inhibit than `inhibit.max` of the rules; it ends by itself */
                     until: number;
                     reason: string;
                     /** @description chosen by the client, e.g. a UUID; the same id has the same answer */
@@ -1293,7 +1315,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Inhibits the alarms of a device during calibration, for at most 8 hours */
+            /** @description Inhibits the alarms of a device during calibration, at most as long as `inhibit.max` of the rules */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1475,6 +1497,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AlarmList"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    alarm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One alarm, open or not; 404 if no rule makes it any more (the journal still has its records) */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alarm"];
                 };
             };
             /** @description What went wrong */

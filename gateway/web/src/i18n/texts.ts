@@ -76,6 +76,10 @@ export const texts = {
   confirm: ['确定', 'OK'],
   cancel: ['取消', 'Cancel'],
   notFound: ['没有此页面', 'There is no such page'],
+  noAlarm: ['没有此报警', 'There is no such alarm'],
+  alarmGone: ['该报警的规则已不存在；以下为其最后记录。', 'No rule makes this alarm any more; its last records:'],
+  journal: ['报警日志', 'Journal'],
+  noRecords: ['没有记录', 'No records'],
   noDevice: ['没有此设备', 'There is no such device'],
   back: ['返回总览', 'Back to overview'],
   problems: ['网关自身问题', 'Problems of the gateway itself'],
@@ -128,6 +132,22 @@ export const stateTexts: Readonly<Record<string, readonly [string, string]>> = {
   DISABLED: ['未启用', 'Disabled'],
 }
 
+export const journalTexts: Readonly<Record<string, readonly [string, string]>> = {
+  RAISE: ['发生', 'raised'],
+  LEVEL: ['级别变化', 'level changed'],
+  RTN: ['恢复', 'returned to normal'],
+  ACK: ['确认', 'acknowledged'],
+  RESET: ['复位', 'reset'],
+  REFUSE: ['操作被拒绝', 'command refused'],
+  INHIBIT: ['抑制', 'inhibited'],
+  END_INHIBIT: ['结束抑制', 'inhibit ended'],
+  CONFIG: ['规则变更', 'rules changed'],
+  LATE_FINDING: ['补传发现', 'found in backlog'],
+  REVISED: ['按完整记录修正', 'revised by the complete record'],
+  DOWN: ['网关停运', 'gateway was down'],
+  CLOCK: ['时钟回调', 'clock set back'],
+}
+
 export const priorityTexts: Readonly<Record<string, readonly [string, string]>> = {
   critical: ['特急', 'Critical'],
   high: ['高', 'High'],
@@ -176,6 +196,11 @@ export const tagTexts: Readonly<Record<string, readonly [string, string]>> = {
 
 export const problemTexts: Readonly<Record<string, readonly [string, string]>> = {
   'unknown-edge': ['未登记', 'unknown edge'],
+  'other-hardware': ['硬件已更换，待接入', 'another box under this name'],
+  'unsupported-version': ['上报协议版本不支持', 'version of the protocol not supported'],
+  'foreign-site': ['站点属于其他分组', 'names a site of another group'],
+  'another-gateway': ['另有网关以同名运行', 'another gateway runs under this host id'],
+  'not-obeyed': ['该边缘网关绑定另一网关', 'the edge is pinned to another ledger'],
   'duplicate-identity': ['身份重复', 'identity used twice'],
   'storage-full': ['存储已满', 'storage full'],
 }

@@ -72,7 +72,6 @@ export function InhibitControl({ device, now, onChanged }: Props) {
           <InputNumber
             aria-label={t('minutes')}
             min={1}
-            max={240}
             value={minutes}
             suffix={t('minutes')}
             onChange={value => setMinutes(value ?? 30)}
