@@ -5,6 +5,9 @@ import { command, exitCodeOf } from './command-line.ts'
 
 const stopMs = 4_800
 
+// What the program makes is nobody else's: folders 0700, files 0600, also those that SQLite makes.
+process.umask(0o077)
+
 function fail(error: unknown): void {
   console.error(error instanceof PenstockError ? error.message : error)
   process.exit(exitCodeOf(error))

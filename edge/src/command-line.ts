@@ -1,22 +1,24 @@
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { deliveryClasses } from '@penstock/core/reading.ts'
 import { openClock, systemTicker } from '@penstock/core/runtime/clock.ts'
 import { PenstockError } from '@penstock/core/runtime/errors.ts'
 import { lockFolder } from '@penstock/core/runtime/folder-lock.ts'
 import { openLogger } from '@penstock/core/runtime/log.ts'
+import { nodeFiles } from '@penstock/core/runtime/node-files.ts'
 import { type Agent, type AgentDeps, outboxOptions, startAgent } from './agent.ts'
 import { formatSummary, summarise } from './check.ts'
 import { loadSiteFile, type SiteFile } from './config/site-file.ts'
 import { Outbox } from './uplink/outbox.ts'
+import { readOutboxStatus } from './uplink/outbox-status.ts'
 
 const usage = `npm run edge -- --config FILE [options]
   --config FILE     the site file
   --check           checks the site file, says what it means in numbers, and ends
   --clock FILE      takes the time from a file of "npm start"
 npm run edge -- outbox status --config FILE
-                    what the outbox holds (the edge must be stopped)
+                    what the outbox holds; only reads, also while the edge runs
 npm run edge -- outbox reset --config FILE [--ledger ID]
-                    a new epoch for a new gateway: forgets the ledger (or takes ID), keeps every unconfirmed reading`
+                    a new epoch for a new gateway (the edge must be stopped): forgets the ledger (or takes ID), keeps every unconfirmed reading`
 
 const options = {
   config: { type: 'string' },
@@ -78,21 +80,23 @@ async function outbox(words: readonly string[], site: SiteFile, deps: AgentDeps,
   if (name !== 'outbox status' && name !== 'outbox reset') {
     throw wrong(`there is no command "${name}"; there are "outbox status" and "outbox reset"`)
   }
+  if (name === 'outbox reset') await renew(site, deps, ledger)
+  const folder = join(site.data, 'outbox')
+  const status = await readOutboxStatus(nodeFiles, folder)
+  if (!status) throw wrong(`there is no outbox in ${folder}: no edge has run with this data folder`)
+  return JSON.stringify(status, null, 2)
+}
+
+async function renew(site: SiteFile, deps: AgentDeps, ledger: string | undefined): Promise<void> {
   const lock = await lockFolder(site.data)
   try {
     const opened = await Outbox.open({ ...(await outboxOptions(site, deps)), describe: () => undefined })
-    if (name === 'outbox reset') {
+    try {
       await opened.renew()
       await opened.identity.pin(ledger ?? null)
+    } finally {
+      await opened.close()
     }
-    const { epoch, ledger: pinned, hardwareId } = opened.identity
-    const classes = deliveryClasses.map(name => {
-      const { first, cursor, durableEnd, bytes } = opened.of(name)
-      return [name, { held: durableEnd - first, unconfirmed: durableEnd - cursor, bytes }] as const
-    })
-    const status = { epoch, ledger: pinned, hardwareId, bytes: opened.bytes, classes: Object.fromEntries(classes) }
-    await opened.close()
-    return JSON.stringify(status, null, 2)
   } finally {
     await lock.release()
   }

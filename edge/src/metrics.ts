@@ -158,6 +158,8 @@ export async function openMetrics(
     const metric = kind === 'counter' ? new Counter(configuration) : new Gauge(configuration)
     const fill = () => {
       metric.reset()
+      // Without labels a reset leaves a 0, and 0 is not "unknown".
+      if (labels.length === 0) metric.remove()
       for (const [value, ...values] of rows()) {
         if (value !== null) metric.inc(Object.fromEntries(labels.map((label, at) => [label, values[at] ?? ''])), value)
       }

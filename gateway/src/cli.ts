@@ -30,6 +30,9 @@ const options = {
 
 const stopMs = 4_800
 
+// What the program makes is nobody else's: folders 0700, files 0600, also those that SQLite makes.
+process.umask(0o077)
+
 const wrong = (text: string): PenstockError => new PenstockError('config-invalid', { text })
 
 function readArguments() {

@@ -136,7 +136,12 @@ export async function startGateway(file: GatewayFile, deps: GatewayDeps): Promis
         http: file.http,
         edges: { list: () => ingest.edges(), adopt: (edge, hardwareId) => ingest.adopt(edge, hardwareId) },
         alarms: alarmsView(alarms),
-        status: () => ({ ...statusOf(parts, maxBytes), startedAt, timeFactor, problems: problemsOf(parts) }),
+        status: () => ({
+          ...statusOf(parts, maxBytes),
+          startedAt,
+          timeFactor,
+          problems: problemsOf(parts, clock.now()),
+        }),
         readiness: () => readinessOf(parts),
         metrics: openMetrics(parts),
         consoleFolder,

@@ -4,6 +4,7 @@ import type { EmbeddedHistorian } from './historian/embedded.ts'
 import type { HttpServer } from './http/server.ts'
 import type { Ingest } from './ingest/ingest.ts'
 import type { Notifier } from './notify/notifier.ts'
+import type { WebhookStatus } from './notify/webhook.ts'
 
 export interface MetricParts {
   readonly ingest: Ingest
@@ -32,6 +33,8 @@ function rowsOf({ ingest, historian, alarms, notifier, server }: MetricParts): R
     ingest.edges().map(edge => [of(edge), edge.edge] as const)
   const perConsumer = (of: (consumer: ReturnType<Ingest['status']>['consumers'][number]) => number) => () =>
     ingest.status().consumers.map(consumer => [of(consumer), consumer.name] as const)
+  const perWebhook = (of: (webhook: WebhookStatus) => number) => () =>
+    (notifier()?.status() ?? []).map(webhook => [of(webhook), webhook.id] as const)
   const seconds = (ms: number | null) => (ms === null ? null : ms / 1000)
   const gauge = (name: string, help: string, rows: Row['rows'], ...labels: string[]): Row => ({
     name,
@@ -82,6 +85,20 @@ function rowsOf({ ingest, historian, alarms, notifier, server }: MetricParts): R
       'inbox_failed_syncs_total',
       'commits that the disk refused',
       one(() => ingest.status().inbox.counters.failedSyncs),
+    ),
+    counter(
+      'inbox_damaged_total',
+      'places of the inbox that could not be read',
+      one(() => ingest.status().inbox.counters.damaged),
+    ),
+    counter(
+      'inbox_refused_entries_total',
+      'entries that found the inbox full or the disk failed',
+      () => {
+        const { refusedLive, refusedOther } = ingest.status().inbox.counters
+        return [[refusedLive, 'live'] as const, [refusedOther, 'other'] as const]
+      },
+      'entries',
     ),
     gauge(
       'consumer_behind_entries',
@@ -160,16 +177,39 @@ function rowsOf({ ingest, historian, alarms, notifier, server }: MetricParts): R
       'event streams dropped for being slow',
       one(() => server()?.hub.stats.dropped ?? 0),
     ),
+    counter(
+      'event_streams_refused_total',
+      'event streams refused because there were too many',
+      one(() => server()?.hub.stats.refused ?? 0),
+    ),
     gauge(
       'webhook_behind_records',
       'journal records a receiver has yet to get',
-      () => (notifier()?.status() ?? []).map(({ behind, id }) => [behind, id] as const),
+      perWebhook(({ behind }) => behind),
       'webhook',
     ),
     counter(
       'webhook_delivered_total',
       'messages that a receiver has taken',
-      () => (notifier()?.status() ?? []).map(({ delivered, id }) => [delivered, id] as const),
+      perWebhook(({ delivered }) => delivered),
+      'webhook',
+    ),
+    counter(
+      'webhook_refused_total',
+      'messages that a receiver refused for good',
+      perWebhook(({ refused }) => refused),
+      'webhook',
+    ),
+    counter(
+      'webhook_expired_total',
+      'messages that were too old to be sent',
+      perWebhook(({ expired }) => expired),
+      'webhook',
+    ),
+    gauge(
+      'webhook_failures',
+      'tries in a row that failed',
+      perWebhook(({ failures }) => failures),
       'webhook',
     ),
   ]
@@ -188,6 +228,8 @@ export function openMetrics(parts: MetricParts): () => Promise<string> {
         ...options,
         collect() {
           this.reset()
+          // Without labels a reset leaves a 0, and 0 is not "unknown".
+          if (labels.length === 0) this.remove()
           for (const [value, ...values] of rows()) if (value !== null) this.set(named(values), value)
         },
       })
@@ -196,6 +238,7 @@ export function openMetrics(parts: MetricParts): () => Promise<string> {
         ...options,
         collect() {
           this.reset()
+          if (labels.length === 0) this.remove()
           for (const [value, ...values] of rows()) if (value !== null) this.inc(named(values), value)
         },
       })

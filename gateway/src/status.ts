@@ -2,6 +2,7 @@ import type { EmbeddedHistorian } from './historian/embedded.ts'
 import type { StatusBody } from './http/contract/status.ts'
 import type { Ingest } from './ingest/ingest.ts'
 import type { Notifier } from './notify/notifier.ts'
+import type { WebhookStatus } from './notify/webhook.ts'
 import type { Configuration } from './registry/configuration.ts'
 import { version } from './version.ts'
 
@@ -25,18 +26,25 @@ export function readinessOf({ ingest, historian }: StatusParts): Record<string, 
   }
 }
 
-/** What somebody has to look at, in words. */
-export function problemsOf(parts: StatusParts): string[] {
+/** A message that was refused for good did not reach anybody; it is told of for so long. */
+const refusalShownMs = 24 * 3_600_000
+
+/** What somebody has to look at, in words; `now` in ms UTC. */
+export function problemsOf(parts: StatusParts, now: number): string[] {
   const readiness = Object.values(readinessOf(parts)).filter(text => text !== null)
   const storage = parts.historian.problem()
   const config = parts.configuration.status.flatMap(({ what, problem }) =>
     problem === null ? [] : [`${what}: not in effect, the earlier one stays: ${problem}`],
   )
-  const webhooks = (parts.notifier()?.status() ?? []).flatMap(({ id, problem }) =>
-    problem === null ? [] : [`webhook ${id}: ${problem}`],
-  )
+  const webhooks = (parts.notifier()?.status() ?? []).flatMap(({ id, problem, lastRefusal: refusal }) => [
+    ...(problem === null ? [] : [`webhook ${id}: ${problem}`]),
+    ...(refusal === null || now - refusal.at > refusalShownMs ? [] : [`webhook ${id}: ${refusalText(refusal)}`]),
+  ])
   return [...new Set([...readiness, ...(storage === null ? [] : [storage]), ...config, ...webhooks])]
 }
+
+const refusalText = ({ at, alarm, problem }: NonNullable<WebhookStatus['lastRefusal']>): string =>
+  `refused the message of alarm ${alarm} for good at ${new Date(at).toISOString()}: ${problem}`
 
 export function statusOf(
   { ingest, historian }: StatusParts,

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { passwordFits } from '@penstock/gateway/http/auth/password.ts'
@@ -41,7 +41,13 @@ beforeAll(async () => {
   write('registry.yaml', 'groups: [{ id: "320706", name: { zh: 海州区, en: Haizhou } }]\n')
   write('users.yaml', 'users: []\n')
   write('rules.yaml', rulesText)
-  const config = write('gateway.yaml', gatewayText('{ port: 0, apiTokenFile: api-token, printSignIn: true }'))
+  write('duty-room.secret', 'secret\n')
+  const config = write(
+    'gateway.yaml',
+    `${gatewayText('{ port: 0, apiTokenFile: api-token, printSignIn: true }')}
+webhooks: [{ id: duty-room, url: "http://127.0.0.1:9/hook", secretFile: duty-room.secret }]
+`,
+  )
   running = await penstock('gateway', ['--config', config], { env: { PENSTOCK_LOG: 'info' } })
 }, 60_000)
 afterAll(async () => {
@@ -64,7 +70,28 @@ describe('the gateway program', () => {
       ready: false,
       checks: [{ name: 'broker', ok: false }, { ok: true }, { ok: true }, { ok: true }],
     })
-    expect(await (await api('/metrics')).text()).toMatch(/^penstock_broker_connected 0$/m)
+    const metrics = await (await api('/metrics')).text()
+    for (const line of [
+      'penstock_broker_connected 0',
+      'penstock_inbox_damaged_total 0',
+      'penstock_inbox_refused_entries_total{entries="live"} 0',
+      'penstock_inbox_refused_entries_total{entries="other"} 0',
+      'penstock_event_streams_refused_total 0',
+      'penstock_webhook_delivered_total{webhook="duty-room"} 0',
+      'penstock_webhook_refused_total{webhook="duty-room"} 0',
+      'penstock_webhook_expired_total{webhook="duty-room"} 0',
+      'penstock_webhook_failures{webhook="duty-room"} 0',
+    ]) {
+      expect(metrics.split('\n')).toContain(line)
+    }
+  })
+
+  it('keeps its data to itself, whatever the umask of whoever started it', () => {
+    const modeOf = (name: string) => (statSync(join(folder, 'data', name)).mode & 0o777).toString(8)
+    expect(['.', 'inbox', 'alarms/journal', 'notify'].map(modeOf)).toEqual(['700', '700', '700', '700'])
+    expect(['store.sqlite', 'historian/historian.sqlite', 'identity.json', 'lock'].map(modeOf)).toEqual(
+      Array(4).fill('600'),
+    )
   })
 
   it('refuses a folder and a port that are in use, a listener without TLS, and broken files', async () => {

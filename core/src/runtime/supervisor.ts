@@ -62,7 +62,7 @@ export function supervise<T extends Attempted>(options: SupervisorOptions<T>): S
     const since = ticker.now()
     try {
       lastProblem = await thing.ended
-      log.info({ name, reason: lastProblem }, 'ended')
+      log.info({ what: name, reason: lastProblem }, 'ended')
     } finally {
       live = undefined
       if (ticker.now() - since >= backoff.stableMs) failures = 0
@@ -76,7 +76,7 @@ export function supervise<T extends Attempted>(options: SupervisorOptions<T>): S
       } catch (error) {
         if (signal.aborted) break
         lastProblem = error instanceof Error ? error.message : String(error)
-        log.warn({ name, problem: lastProblem, failures }, 'attempt failed')
+        log.warn({ what: name, problem: lastProblem, failures }, 'attempt failed')
       }
       if (signal.aborted) break
       const cap = Math.min(backoff.maxMs, backoff.minMs * 2 ** Math.min(failures, 30))

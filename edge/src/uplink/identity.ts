@@ -11,7 +11,7 @@ export const perClass = <T>(make: (deliveryClass: DeliveryClass) => T): Record<D
   raw: make('raw'),
 })
 
-interface EpochFile {
+export interface EpochFile {
   readonly epoch: string
   readonly hardwareId: string
   /** record of the log that is position 0 of this epoch */
@@ -120,6 +120,15 @@ export class Identity {
   #write(name: string, text: string): Promise<void> {
     return this.#files.replace(`${this.#folder}/${name}`, encoder.encode(text))
   }
+}
+
+/** What the files say, without opening anything; null: not there, or unreadable. */
+export async function peekIdentity(
+  files: FileLayer,
+  folder: string,
+): Promise<{ epoch: EpochFile | null; ledger: string | null }> {
+  const [epoch, ledger] = await Promise.all(['epoch.json', 'ledger'].map(name => readText(files, `${folder}/${name}`)))
+  return { epoch: parseEpoch(epoch ?? null), ledger: ledger?.trim() || null }
 }
 
 export async function readText(files: FileLayer, path: string): Promise<string | null> {

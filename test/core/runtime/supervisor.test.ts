@@ -55,6 +55,20 @@ test('pauses double up to the cap and are spread over their whole length', async
   await half.supervisor.close()
 })
 
+test('says in the log what it connects, under a name of its own: loggers have theirs', async () => {
+  const lines: object[] = []
+  const keep = (line: object) => lines.push(line)
+  const time = new ManualTime()
+  const supervisor = supervise({
+    ...{ name: 'link', backoff, ticker: time, random: () => 0.5 },
+    log: { ...silentLogger, info: keep, warn: keep } as unknown as typeof silentLogger,
+    attempt: () => Promise.reject(new Error('refused')),
+  })
+  await time.advance(1)
+  expect(lines).toEqual([{ what: 'link', problem: 'refused', failures: 0 }])
+  await supervisor.close()
+})
+
 test('a connection that lived long starts the pauses anew, a short one does not', async () => {
   let lives = connection()
   const { time, tries, supervisor } = setup(async () => {

@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { command, exitCodeOf } from '@penstock/edge/command-line.ts'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { penstock } from '../../support/processes.ts'
 
 let folder: string
@@ -77,6 +77,8 @@ test('runs without broker and devices, shows its metrics on loopback, stops when
     const metrics = async (): Promise<string> => (await fetch(url)).text()
     await expect.poll(metrics, { timeout: 10_000 }).toContain('penstock_edge_device_up{device="waterworks:fm-1"} 0')
     const text = await metrics()
+    // nothing was ever confirmed: that is not "0 seconds ago"
+    expect(text).not.toMatch(/^penstock_edge_since_confirmation_seconds/m)
     expect(text).toContain('penstock_edge_problem{problem="not-connected"} 1')
     expect(text).toMatch(/penstock_edge_outbox_batches_total\{class="raw"\} [1-9]/)
     expect(text).toMatch(/penstock_edge_outbox_lost_batches_total\{class="alarm"\} 0/)
@@ -92,6 +94,10 @@ test('runs without broker and devices, shows its metrics on loopback, stops when
     expect(
       (await fetch(url, { headers: { origin: 'http://evil.example' } })).headers.get('access-control-allow-origin'),
     ).toBeNull()
+    // whatever the umask of whoever started it, nobody else reads along
+    const modeOf = (name: string) => (statSync(join(folder, 'data', name)).mode & 0o777).toString(8)
+    expect(['outbox', 'outbox/raw'].map(modeOf)).toEqual(['700', '700'])
+    expect(['lock', 'outbox/epoch.json'].map(modeOf)).toEqual(['600', '600'])
     const second = await edge('--config', path)
     expect(second.code).toBe(2)
     expect(second.output).toContain(`is in use by process ${agent.pid}`)
@@ -100,9 +106,16 @@ test('runs without broker and devices, shows its metrics on loopback, stops when
     expect(await agent.stop()).toBe(0)
     expect(performance.now() - started).toBeLessThan(5_000)
   }
+  const epochFile = readFileSync(join(folder, 'data/outbox/epoch.json'), 'utf8')
   const status = await edge('outbox', 'status', '--config', path)
   expect(status.code).toBe(0)
   const before = JSON.parse(status.output)
+  // on another box it tells of what is there, and begins nothing
+  writeFileSync(join(folder, 'hardware'), 'box-2\n')
+  const elsewhere = await edge('outbox', 'status', '--config', path)
+  expect(JSON.parse(elsewhere.output)).toEqual(before)
+  expect(readFileSync(join(folder, 'data/outbox/epoch.json'), 'utf8')).toBe(epochFile)
+  writeFileSync(join(folder, 'hardware'), 'box-1\n')
   expect(before).toMatchObject({ hardwareId: 'box-1', ledger: null })
   expect(before.classes.raw.unconfirmed).toBeGreaterThan(0)
   const ledger = '6f1c1b1e-0000-4000-8000-000000000001'
@@ -110,6 +123,38 @@ test('runs without broker and devices, shows its metrics on loopback, stops when
   expect(reset.epoch).not.toBe(before.epoch)
   expect(reset.ledger).toBe(ledger)
   expect(reset.classes).toEqual(before.classes)
+})
+
+test('outbox status makes nothing where there is no outbox, and says so', async () => {
+  const { code, output } = await edge('outbox', 'status', '--config', siteFile())
+  expect(code).toBe(2)
+  expect(output).toMatch(/there is no outbox in .*data\/outbox/)
+  expect(existsSync(join(folder, 'data/outbox'))).toBe(false)
+})
+
+test.each([
+  ['missing', null, /hardware.*cannot be read \(ENOENT\).*hardwareIdFile/],
+  ['empty', ' \n', /hardware.*is empty.*hardwareIdFile/],
+])(
+  'a hardware id file that is %s is an error of the configuration, and no other id is taken',
+  async (_, content, text) => {
+    const path = siteFile()
+    if (content === null) rmSync(join(folder, 'hardware'))
+    else writeFileSync(join(folder, 'hardware'), content)
+    const { code, output } = await edge('--config', path)
+    expect(output).toMatch(text)
+    expect(code).toBe(2)
+    expect(existsSync(join(folder, 'data/hardware-id'))).toBe(false)
+    expect(existsSync(join(folder, 'data/outbox'))).toBe(false)
+  },
+)
+
+test('an unknown level of the log is an error of the configuration that names the levels', async () => {
+  vi.stubEnv('PENSTOCK_LOG', 'loud')
+  const { code, output } = await edge('--config', siteFile())
+  vi.unstubAllEnvs()
+  expect(output).toBe('PENSTOCK_LOG is "loud"; write one of: debug, info, warn, error, silent')
+  expect(code).toBe(2)
 })
 
 test('a missing password file is an error of the configuration', async () => {

@@ -163,7 +163,7 @@ describe('event stream', () => {
       await ticker.advance(250)
       await expect.poll(() => reader.of('tags').length, soon).toBe(rounds)
     }
-    expect(bounded.server.hub.stats).toEqual({ clients: 1, dropped: 1 })
+    expect(bounded.server.hub.stats).toEqual({ clients: 1, dropped: 1, refused: 0 })
     expect(reader.of('resync')).toEqual([])
     // The one that was dropped gets the reason if it ever reads, and its socket goes in any case.
     await ticker.advance(5_000)

@@ -36,6 +36,7 @@ export class EventHub {
   #running = false
   #stopListening: () => void = () => undefined
   #dropped = 0
+  #refused = 0
 
   private constructor(parts: HttpParts, maxUnread: number) {
     this.#parts = parts
@@ -57,14 +58,15 @@ export class EventHub {
     return hub
   }
 
-  get stats(): { clients: number; dropped: number } {
-    return { clients: this.#clients.size, dropped: this.#dropped }
+  get stats(): { clients: number; dropped: number; refused: number } {
+    return { clients: this.#clients.size, dropped: this.#dropped, refused: this.#refused }
   }
 
   /** @throws PenstockError `not-ready` when there are too many streams */
   admit(): void {
-    if (this.#clients.size >= maxClients)
-      throw new PenstockError('not-ready', { what: 'room for another event stream' })
+    if (this.#clients.size < maxClients) return
+    this.#refused++
+    throw new PenstockError('not-ready', { what: 'room for another event stream' })
   }
 
   add(response: ServerResponse, options: { resync: boolean; isAllowed: () => Promise<boolean> }): void {
