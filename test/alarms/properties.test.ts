@@ -259,7 +259,7 @@ describe('the deadband of an edge', () => {
 
   it.each([
     [gas, walk(0.1, 0.7, 0.01), 0.05],
-    [gas, walk(0.2, 0.35, 0.002), 0.4],
+    [gas, walk(0.2, 0.35, 0.01), 0.4],
     [level, walk(85, 100, 0.25), 3],
     [level, walk(1, 14, 0.25), 2],
   ] as const)(

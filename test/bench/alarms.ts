@@ -101,6 +101,7 @@ export async function benchAlarms(): Promise<Row[]> {
   const evaluate = (from: number, to: number) => {
     for (let k = from; k < to; k += chunk) {
       const end = Math.min(to, k + chunk)
+      engine.takeChanged()
       slow += engine.evaluateColumns(
         rows.subarray(k, end),
         times.subarray(k, end),
@@ -109,12 +110,20 @@ export async function benchAlarms(): Promise<Row[]> {
       )
     }
   }
-  evaluate(0, 1_000_000)
+  const rounds = 4
+  const nextRound = () => {
+    for (let k = 0; k < count; k++) times[k] = (times[k] ?? 0) + 60_000
+  }
+  evaluate(0, count)
   slow = 0
-  const took = seconds(() => evaluate(1_000_000, count))
+  let took = 0
+  for (let round = 0; round < rounds; round++) {
+    nextRound()
+    took += seconds(() => evaluate(0, count))
+  }
   bareLoop(rows, values)
   const bare = seconds(() => bareLoop(rows, values))
-  const rate = (count - 1_000_000) / took
+  const rate = (rounds * count) / took
   const ceiling = count / bare
 
   const inbox = readingsRate(random)
@@ -132,7 +141,7 @@ export async function benchAlarms(): Promise<Row[]> {
   if (open !== standing) throw new Error(`${open} standing alarms after the start instead of ${standing}`)
   return [
     {
-      what: `alarm evaluation, 100 000 tags × 4 levels, ${((100 * slow) / (count - 1_000_000)).toFixed(1)} % on the slow path`,
+      what: `alarm evaluation, 100 000 tags × 4 levels, ${((100 * slow) / (rounds * count)).toFixed(1)} % on the slow path`,
       value: rate,
       unit: 'readings/s',
       ceiling,

@@ -68,8 +68,9 @@ export class Calibration {
   /** A device that says "calibration" itself is believed, but not for ever. */
   says(row: number, quality: Quality, reason: Reason | null): void {
     const { parts, sources, schedule, records, live } = this.#around
-    const tag = parts.tags.tags[row] ?? ''
     const inhibits = quality === 'uncertain' && reason === 'inhibit'
+    if (!inhibits && parts.selfInhibits.size === 0) return
+    const tag = parts.tags.tags[row] ?? ''
     const since = parts.selfInhibits.get(tag)
     if (inhibits === (since !== undefined)) return
     if (!sources.of(row).some(instance => instance.rule.kind === 'limit')) return

@@ -163,25 +163,15 @@ export class AlarmEngine {
    * `times` are source times, on lane `current`; returns how many were outside the quiet zone.
    */
   evaluateColumns(rows: Uint32Array, times: Float64Array, values: Float64Array, at: number): number {
-    const { cells } = this.#parts.tags
     let slow = 0
     this.#records.begin(-1, 0)
     this.#advance(at)
     for (let k = 0; k < rows.length; k++) {
-      const row = rows[k] ?? 0
-      const v = numberAt(values, k)
-      const t = numberAt(times, k)
-      const own = row * stride
-      if (v > numberAt(cells, own) && v < numberAt(cells, own + cell.hi) && cells[own + cell.forked] === 0) {
-        cells[own + cell.source] = t
-        cells[own + cell.durable] = t
-        if (t > numberAt(cells, own + cell.time)) cells[own + cell.time] = t < at ? t : at
-        cells[own + cell.received] = at
-        cells[own + cell.value] = v
-      } else {
-        slow += 1
-        this.#outside(row, { quality: 'good', reason: null, sourceTimestamp: t }, v, 'current', at, 0)
-      }
+      k = passQuiet(this.#parts.tags.cells, rows, times, values, at, k)
+      if (k === rows.length) break
+      const reading = { quality: 'good', reason: null, sourceTimestamp: times[k] ?? 0 } as const
+      this.#outside(rows[k] ?? 0, reading, values[k] ?? Number.NaN, 'current', at, 0)
+      slow += 1
     }
     return slow
   }
@@ -401,3 +391,27 @@ export class AlarmEngine {
 }
 
 const byName = <T>(map: ReadonlyMap<string, T>): [string, T][] => [...map].sort(([a], [b]) => (a < b ? -1 : 1))
+
+/** Takes in readings from place `from` on that lie inside their quiet zones; returns the place of the first that does not. */
+function passQuiet(
+  cells: Float64Array,
+  rows: Uint32Array,
+  times: Float64Array,
+  values: Float64Array,
+  at: number,
+  from: number,
+): number {
+  for (let k = from; k < rows.length; k++) {
+    const own = (rows[k] ?? 0) * stride
+    const value = numberAt(values, k)
+    const inside = value > numberAt(cells, own) && value < numberAt(cells, own + cell.hi)
+    if (!inside || cells[own + cell.forked] !== 0) return k
+    const t = numberAt(times, k)
+    cells[own + cell.source] = t
+    cells[own + cell.durable] = t
+    if (t > numberAt(cells, own + cell.time)) cells[own + cell.time] = t < at ? t : at
+    cells[own + cell.received] = at
+    cells[own + cell.value] = value
+  }
+  return rows.length
+}

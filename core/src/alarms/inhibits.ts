@@ -20,7 +20,7 @@ export class Inhibits {
   }
 
   of(device: string | null): Inhibit | null {
-    return device === null ? null : (this.#running.get(device) ?? null)
+    return device === null || this.#running.size === 0 ? null : (this.#running.get(device) ?? null)
   }
 
   start(inhibit: Inhibit): void {

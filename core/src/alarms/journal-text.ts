@@ -1,4 +1,3 @@
-import type { Reason } from '../reading.ts'
 import type { CompiledLevel, CompiledRule } from './compile.ts'
 import { formatDuration } from './duration.ts'
 import { fillText, formatPair } from './text.ts'
@@ -9,27 +8,40 @@ export function journalText(
   source: string,
   level: CompiledLevel | null,
   value: number | null,
-  reason: Reason | string | null,
+  reason: string | null,
 ): { zh: string; en: string } {
-  const [site = '', device = '', name = ''] = source.split('/')
   const [shownValue, shownLimit] = formatPair(value, level?.limit ?? null)
-  const common = {
-    tag: source,
-    'tag.name': name,
-    site: rule.source === 'edge' ? '' : site,
-    device: rule.source === 'edge' ? '' : device,
-    edge: rule.source === 'edge' ? source : '',
-    value: shownValue,
-    limit: shownLimit,
-    unit: rule.unit ?? '',
-    reason: reason ?? '',
-    age: formatDuration(level?.afterMs ?? 0),
+  const part = (place: number): string => (rule.source === 'edge' ? '' : (source.split('/')[place] ?? ''))
+  const say = (language: 'zh' | 'en', name: string): string | undefined => {
+    switch (name) {
+      case 'tag':
+        return source
+      case 'site':
+        return part(0)
+      case 'device':
+        return part(1)
+      case 'tag.name':
+        return part(2)
+      case 'edge':
+        return rule.source === 'edge' ? source : ''
+      case 'value':
+        return shownValue
+      case 'limit':
+        return shownLimit
+      case 'level':
+        return level?.title?.[language] ?? level?.name ?? ''
+      case 'unit':
+        return rule.unit ?? ''
+      case 'quality':
+      case 'reason':
+        return reason ?? ''
+      case 'age':
+        return formatDuration(level?.afterMs ?? 0)
+    }
+    return undefined
   }
-  const inLanguage = (language: 'zh' | 'en') =>
-    fillText(rule.text[language], {
-      ...common,
-      level: level?.title?.[language] ?? level?.name ?? '',
-      quality: reason ?? '',
-    })
-  return { zh: inLanguage('zh'), en: inLanguage('en') }
+  return {
+    zh: fillText(rule.text.zh, name => say('zh', name)),
+    en: fillText(rule.text.en, name => say('en', name)),
+  }
 }

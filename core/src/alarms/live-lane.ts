@@ -174,7 +174,8 @@ export class LiveLane {
   /** Recomputes the quiet zone of a tag. */
   rest(row: number): void {
     const { tags, selfInhibits } = this.#parts
-    const blind = this.isInhibited(row) || selfInhibits.has(tags.tags[row] ?? '')
+    const saysInhibit = selfInhibits.size > 0 && selfInhibits.has(tags.tags[row] ?? '')
+    const blind = saysInhibit || this.isInhibited(row)
     const zone = blind || tags.qualityOf(row) !== 'good' ? null : quietZone(this.#sources.of(row))
     tags.cells[row * stride + cell.lo] = zone ? zone.lo : Number.POSITIVE_INFINITY
     tags.cells[row * stride + cell.hi] = zone ? zone.hi : Number.NEGATIVE_INFINITY
@@ -183,6 +184,7 @@ export class LiveLane {
   isInhibited(row: number): boolean {
     const { inhibits, selfInhibits, tags, now, maxInhibitMs } = this.#parts
     if (inhibits.of(this.#sources.deviceOf(row))) return true
+    if (selfInhibits.size === 0) return false
     const since = selfInhibits.get(tags.tags[row] ?? '')
     return since !== undefined && now < since + maxInhibitMs
   }

@@ -90,7 +90,26 @@ export interface AlarmState {
 
 const quiet: LevelState = { c: 'N', due: null, remaining: null, since: 0 }
 
+/** States that differ only in level count and health, made once: most alarms never leave them. */
+const pristine = new Map<string, AlarmState>()
+
+/** An alarm that nothing has happened to. The same arguments give the same object. */
 export function initialState(levels: number, h: Health = 'init'): AlarmState {
+  const key = `${levels} ${h}`
+  const made = pristine.get(key) ?? makeInitial(levels, h)
+  pristine.set(key, made)
+  return made
+}
+
+/** The state with another health. */
+export function withHealth(state: AlarmState, h: Health): AlarmState {
+  if (state.h === h) return state
+  return state.lastOcc === 0 && state === initialState(state.levels.length, state.h)
+    ? initialState(state.levels.length, h)
+    : { ...state, h }
+}
+
+function makeInitial(levels: number, h: Health): AlarmState {
   return {
     levels: new Array<LevelState>(levels).fill(quiet),
     v: -1,

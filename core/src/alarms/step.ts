@@ -4,7 +4,7 @@ import { type AlarmEvent, none, type Step, type Zone } from './event.ts'
 import type { Effect } from './journal-record.ts'
 import { adopt, late } from './revise.ts'
 import { settle } from './settle.ts'
-import type { AlarmState, Health, LevelState } from './state.ts'
+import { type AlarmState, type Health, type LevelState, withHealth } from './state.ts'
 
 /**
  * The transition table. Pure: the same state, event and rule give the same step; no clock, no randomness.
@@ -48,7 +48,7 @@ function sample(state: AlarmState, event: AlarmEvent & { type: 'sample' }, rule:
     return next
   })
   const levels = lift(moved, zones, t, rule)
-  const seen = state.h === h && state.chatter === chatter ? state : { ...state, h, chatter }
+  const seen = chatter === state.chatter ? withHealth(state, h) : { ...state, h, chatter }
   return settle(seen, levels, t, event.value, rule, { raise: 'C2', rtn: 'C7' })
 }
 
@@ -101,7 +101,7 @@ const resume = (level: LevelState, t: number): LevelState =>
 /** Q1: an unknown value changes nothing and pauses the delays. B1: so does a start of the engine. */
 function unknown(state: AlarmState, t: number, h: Health): AlarmState {
   const running = state.levels.some(level => level.due !== null)
-  if (!running) return state.h === h ? state : { ...state, h }
+  if (!running) return withHealth(state, h)
   return { ...state, h, levels: state.levels.map(level => pause(level, t)) }
 }
 

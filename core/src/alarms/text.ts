@@ -18,14 +18,16 @@ export function placeholdersOf(text: string): Set<string> {
   return new Set([...text.matchAll(/\{([^{}]*)\}/g)].map(match => match[1] ?? ''))
 }
 
-export function fillText(text: string, values: Readonly<Record<string, string>>): string {
-  return text.replace(/\{([^{}]*)\}/g, (whole, name: string) => values[name] ?? whole)
+/** Puts what `say` tells into the braces; what it does not know stays. */
+export function fillText(text: string, say: (name: string) => string | undefined): string {
+  return text.replace(/\{([^{}]*)\}/g, (whole, name: string) => say(name) ?? whole)
 }
 
 /** At most `digits` significant digits (but all before the point), without a tail of zeros: 0.30000001192092896 is 0.3. */
 function round(value: number, digits: number): string {
+  if (Number.isInteger(value)) return String(value)
   const size = Math.abs(value)
-  if (Number.isInteger(value) || size < 1e-6 || size >= 1e9) return String(Number(value.toPrecision(digits)))
+  if (size < 1e-6 || size >= 1e9) return String(Number(value.toPrecision(digits)))
   const scale = 10 ** Math.max(0, digits - 1 - Math.floor(Math.log10(size)))
   return String(Math.round(value * scale) / scale)
 }

@@ -119,13 +119,9 @@ export class AlarmService implements Consumer {
     return this.#snapshots.cursor
   }
 
-  /** One above the highest inbox position that took effect here; the inbox must not give lower ones again. */
-  get nextPosition(): number {
-    return Math.max(this.#next, this.journal.nextPosition)
-  }
-
+  /** One above the highest inbox position that took effect here. */
   get reach(): number {
-    return this.nextPosition
+    return Math.max(this.#next, this.journal.nextPosition)
   }
 
   async apply(records: readonly InboxRecord[]): Promise<void> {

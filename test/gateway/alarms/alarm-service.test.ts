@@ -149,7 +149,7 @@ describe('the alarm service', () => {
     const again = await world.open()
     expect(again.cursor).toBeLessThanOrEqual(cursor)
     expect(again.find(leak)).toMatchObject({ state: 'UNACK', occ: 1 })
-    expect(again.nextPosition).toBe(world.inbox.records.length)
+    expect(again.reach).toBe(world.inbox.records.length)
     await again.close()
   })
 })
