@@ -1,13 +1,14 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
-import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
-import { scaledClock, sleep, startScaledTime, systemClock, systemTicker } from '@penstock/core/runtime/clock.ts'
+import { scaledClock, startScaledTime, systemClock, systemTicker } from '@penstock/core/runtime/clock.ts'
 import { PenstockError } from '@penstock/core/runtime/errors.ts'
+import { lockFolder } from '@penstock/core/runtime/folder-lock.ts'
+import { logLevel } from '@penstock/core/runtime/log.ts'
 import { type Broker, type BrokerUser, openBroker } from './broker.ts'
+import { Part } from './part.ts'
 
 // `npm start`: a small piece of the sample city on this machine: simulator, broker, two edges, gateway. What is killed comes back.
 
@@ -19,7 +20,6 @@ const usage = `npm start -- [options]
   --broker-port N port of the MQTT broker (a free one)
   --seed N        seed of the simulator (1)`
 
-const root = join(import.meta.dirname, '..')
 const sites = ['waterworks', 'thermal', 'printing', 'cold-store'] as const
 const edges = [
   { group: '320706', id: 'e01' },
@@ -35,18 +35,28 @@ interface Options {
   readonly seed: number
 }
 
+const wrong = (text: string): PenstockError => new PenstockError('config-invalid', { text })
+
+const known = {
+  port: { type: 'string', default: '8080' },
+  data: { type: 'string', default: 'data' },
+  scenario: { type: 'string', default: 'chlorine-leak' },
+  speed: { type: 'string', default: '1' },
+  'broker-port': { type: 'string', default: '0' },
+  seed: { type: 'string', default: '1' },
+  help: { type: 'boolean', default: false },
+} as const
+
+function parse() {
+  try {
+    return parseArgs({ options: known })
+  } catch (error) {
+    throw wrong(`${(error as Error).message}; see --help`)
+  }
+}
+
 function readOptions(): Options {
-  const { values } = parseArgs({
-    options: {
-      port: { type: 'string', default: '8080' },
-      data: { type: 'string', default: 'data' },
-      scenario: { type: 'string', default: 'chlorine-leak' },
-      speed: { type: 'string', default: '1' },
-      'broker-port': { type: 'string', default: '0' },
-      seed: { type: 'string', default: '1' },
-      help: { type: 'boolean', default: false },
-    },
-  })
+  const { values } = parse()
   if (values.help) {
     console.log(usage)
     process.exit(0)
@@ -54,7 +64,7 @@ function readOptions(): Options {
   const number = (name: 'port' | 'speed' | 'broker-port' | 'seed', least: number, most: number) => {
     const value = Number(values[name])
     if (!Number.isFinite(value) || value < least || value > most) {
-      throw new Error(`--${name} is "${values[name]}"; write a number from ${least} to ${most}`)
+      throw wrong(`--${name} is "${values[name]}"; write a number from ${least} to ${most}`)
     }
     return value
   }
@@ -120,81 +130,25 @@ function cityTime(data: string, speed: number): { file: string | null; save: () 
   }
 }
 
-/** A child that is started again when it dies, until `stop`. */
-class Part {
-  readonly name: string
-  readonly #args: readonly string[]
-  readonly #env: NodeJS.ProcessEnv
-  readonly #onEvent: (event: { event: string; url?: string; signIn?: string }) => void
-  #child: ChildProcess | undefined
-  #stopping = false
-  #exited: Promise<void> = Promise.resolve()
+const parentEveryMs = 250
+const stopMs = 4_500
 
-  constructor(
-    name: string,
-    args: readonly string[],
-    env: NodeJS.ProcessEnv,
-    onEvent: (event: { event: string; url?: string; signIn?: string }) => void = () => {},
-  ) {
-    this.name = name
-    this.#args = args
-    this.#env = env
-    this.#onEvent = onEvent
+/** npm passes signals on to a shell that dies of them and leaves us behind: then our parent is another one. */
+function stopWithNpm(stop: () => void): void {
+  if (process.env.npm_lifecycle_event === undefined) return
+  const parent = process.ppid
+  const look = (): void => {
+    if (process.ppid !== parent) stop()
+    else systemTicker.after(parentEveryMs, look)
   }
-
-  /** Resolves when the part has said that it is ready; rejects when it ends before. */
-  start(): Promise<void> {
-    return new Promise((ready, failed) => {
-      // Standard input stays open while this process lives: a part whose parent was killed sees its end and stops.
-      const child = spawn(process.execPath, this.#args, {
-        cwd: root,
-        env: {
-          ...process.env,
-          PENSTOCK_STOP_WITH_PARENT: '1',
-          PENSTOCK_LOG: process.env.PENSTOCK_LOG ?? 'warn',
-          ...this.#env,
-        },
-        stdio: ['pipe', 'pipe', 'inherit'],
-      })
-      this.#child = child
-      this.#exited = new Promise(exited => {
-        child.once('exit', (code, signal) => {
-          exited()
-          failed(new Error(`${this.name} ended with ${signal ?? `exit code ${code}`}; its messages stand above`))
-          if (!this.#stopping) void this.#again(code, signal)
-        })
-      })
-      createInterface({ input: child.stdout }).on('line', line => {
-        if (!line.startsWith('{')) return
-        const event = JSON.parse(line) as { event: string; url?: string; signIn?: string }
-        this.#onEvent(event)
-        if (event.event === 'ready') ready()
-      })
-    })
-  }
-
-  async #again(code: number | null, signal: NodeJS.Signals | null): Promise<void> {
-    if (code === 2) return
-    console.log(`${this.name} ended (${signal ?? `exit code ${code}`}); starting it again`)
-    await sleep(systemTicker, 500)
-    if (this.#stopping) return
-    await this.start().then(
-      () => console.log(`${this.name} is back`),
-      () => {},
-    )
-  }
-
-  async stop(deadlineMs: number): Promise<void> {
-    this.#stopping = true
-    this.#child?.kill('SIGTERM')
-    const cancel = systemTicker.after(deadlineMs, () => this.#child?.kill('SIGKILL'))
-    await this.#exited
-    cancel()
-  }
+  look()
 }
 
 async function main(): Promise<void> {
   const options = readOptions()
+  logLevel()
+  process.umask(0o077)
+  const lock = await lockFolder(options.data)
   const secrets = join(options.data, 'secrets')
   mkdirSync(secrets, { recursive: true, mode: 0o700 })
   if (options.port !== 0 && !(await portIsFree(options.port))) {
@@ -248,15 +202,23 @@ async function main(): Promise<void> {
     if (stopping) return
     stopping = true
     console.log('stopping')
+    for (const part of [simulator, ...agents, gateway]) part.expectEnd()
+    // Whoever is left then sees the end of its standard input.
+    systemTicker.after(stopMs, () => process.exit(code))
     // Sources first, so that everything read is delivered and confirmed as far as possible.
     await Promise.all([simulator.stop(1000), ...agents.map(agent => agent.stop(2000))])
     await gateway.stop(2000)
     await broker.close()
     time.save()
+    await lock.release()
     process.exit(code)
   }
+  // Whoever read what we print may be gone before us.
+  process.stdout.on('error', () => {})
   process.on('SIGINT', () => void stop(0))
   process.on('SIGTERM', () => void stop(0))
+  process.on('SIGHUP', () => void stop(0))
+  stopWithNpm(() => void stop(0))
 
   console.log(`Penstock demonstration: scenario ${options.scenario}, data in ${options.data}`)
   try {
