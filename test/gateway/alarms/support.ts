@@ -10,12 +10,12 @@ import { FaultyFiles, seeded } from '../../support/faulty-files.ts'
 import { ManualTime, turn } from '../../support/manual-time.ts'
 
 export const rules: RuleFile = loadRuleFile(join(import.meta.dirname, '../../alarms/golden/rules.yaml')).file
-export const start = Date.parse('2026-03-01T00:00:00+08:00')
+const start = Date.parse('2026-03-01T00:00:00+08:00')
 export const leakTag = 'site-a/cl2-1/concentration'
 export const leak = 'cl2.leak@site-a:cl2-1:concentration'
 
 /** An inbox that is always durable: what is appended is applied on `commit`. */
-export class MemoryInbox implements InboxWriter {
+class MemoryInbox implements InboxWriter {
   readonly records: InboxRecord[] = []
   /** applies what is new; null while there is nobody */
   consume: ((records: readonly InboxRecord[]) => Promise<void>) | null = null
@@ -82,9 +82,9 @@ export class World {
   }
 }
 
-export const batch = { kind: 'batch', edge: 'g/e', epoch: 'e', class: 'alarm', from: 0, pos: 0, crc: 0 } as const
+const batch = { kind: 'batch', edge: 'g/e', epoch: 'e', class: 'alarm', from: 0, pos: 0, crc: 0 } as const
 
-export const reading = (tag: string, value: number, at: number): Reading => ({
+const reading = (tag: string, value: number, at: number): Reading => ({
   tag,
   type: 'Double',
   value,
