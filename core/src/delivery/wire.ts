@@ -20,6 +20,8 @@ export const metricNames = {
   loss: 'Delivery/Loss',
   hardwareId: 'Properties/Hardware Id',
   software: 'Properties/Software',
+  /** String: ledger of the only gateway that the edge obeys, "" while it has pinned none */
+  ledger: 'Properties/Ledger',
   alarmLimitsHash: 'Properties/Alarm Limits Hash',
   clockSynchronised: 'Properties/Clock Synchronised',
   diagnostics: 'Properties/Diagnostics',

@@ -27,6 +27,8 @@ export interface NodeFacts {
   readonly session: number
   readonly hardwareId: string
   readonly software: string
+  /** pinned ledger; "" for none */
+  readonly ledger: string
   readonly alarmLimitsHash: string
   readonly clockSynchronised: boolean
   readonly first: Readonly<Record<DeliveryClass, number>>
@@ -77,6 +79,7 @@ export class SessionWriter {
       text(metricNames.loss, ''),
       text(metricNames.hardwareId, facts.hardwareId),
       text(metricNames.software, facts.software),
+      text(metricNames.ledger, facts.ledger),
       text(metricNames.alarmLimitsHash, facts.alarmLimitsHash),
       birthMetric('Boolean', facts.clockSynchronised, { name: metricNames.clockSynchronised, timestamp }),
     ]

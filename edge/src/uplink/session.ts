@@ -134,6 +134,7 @@ export class Session {
       session: this.#number,
       epoch: outbox.identity.epoch,
       hardwareId: outbox.identity.hardwareId,
+      ledger: outbox.identity.ledger ?? '',
       alarmLimitsHash: limits()?.hash ?? '',
       clockSynchronised: outbox.stamps.synchronised,
       first: perClass(name => this.#positionOf(name, outbox.of(name).first)),

@@ -217,9 +217,15 @@ export class EdgeIntake {
       backlog: lane ? { alarm: behind('alarm'), total: behind('total'), raw: behind('raw') } : null,
       lagMs: this.#state.lagMs,
       lostBatches: this.#context.inbox.positions.edge(this.edge)?.lost ?? 0,
-      problem: this.#session || !this.#state.isRegistered ? this.#state.refusal : null,
+      problem: this.#session || !this.#state.isRegistered ? (this.#state.refusal ?? this.#notObeyed) : null,
       devices,
     }
+  }
+
+  /** It belongs to another ledger: whatever we confirm, it keeps everything and sends no more than its window. */
+  get #notObeyed(): 'not-obeyed' | null {
+    const ledger = this.#session?.birth.ledger ?? null
+    return ledger === null || ledger === this.#context.ledger ? null : 'not-obeyed'
   }
 
   get #session(): Session | null {

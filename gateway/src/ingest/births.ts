@@ -13,6 +13,8 @@ export interface NodeBirth {
   readonly bdSeq: bigint | null
   readonly hardwareId: string | null
   readonly software: string | null
+  /** ledger of the only gateway that it obeys; null: none yet, or it does not say */
+  readonly ledger: string | null
   readonly limitsHash: string | null
   readonly delivery: {
     readonly version: number
@@ -49,6 +51,7 @@ export function readNodeBirth(payload: Payload): NodeBirth | null {
     bdSeq: typeof bdSeq === 'bigint' ? bdSeq : null,
     hardwareId: textOf(byName.get(metricNames.hardwareId)),
     software: textOf(byName.get(metricNames.software)),
+    ledger: textOf(byName.get(metricNames.ledger)),
     limitsHash: textOf(byName.get(metricNames.alarmLimitsHash)),
   }
   if (version === null) return { ...base, delivery: null }

@@ -15,6 +15,8 @@ export interface IntakeContext extends LiveLaneContext {
   readonly inbox: Pick<Inbox, 'append' | 'positions' | 'takesBatches' | 'takesLive'>
   readonly admission: Admission
   readonly rules: DeliveryRules
+  /** ledger of this gateway */
+  readonly ledger: string
   /** something is wrong with what came; `place` is the topic */
   readonly note: (kind: string, place: string, what: string) => void
 }

@@ -112,6 +112,7 @@ export class Ingest {
       admission: new Admission(registry, inbox.positions),
       counters,
       rules,
+      ledger: identity.ledger,
       readsLive: tag => limits.readsLive(tag),
       onLive,
       note: (kind, place, what) => bounded.note(kind, place, what),

@@ -42,7 +42,7 @@ export interface LiveEdge {
   readonly lostBatches: number
   /**
    * what is wrong, in a word; nothing is confirmed then, the edge keeps its data: 'unknown-edge' | 'other-hardware' |
-   * 'duplicate-identity' | 'unsupported-version' | 'foreign-site' | 'storage-full' | 'another-gateway' | null
+   * 'duplicate-identity' | 'unsupported-version' | 'foreign-site' | 'not-obeyed' | 'storage-full' | 'another-gateway' | null
    */
   readonly problem: string | null
   readonly devices: readonly { readonly device: string; readonly site: string | null; readonly online: boolean }[]

@@ -160,6 +160,7 @@ test('names of metrics that both sides use', () => {
       "diagnostics": "Properties/Diagnostics",
       "epoch": "Delivery/Epoch",
       "hardwareId": "Properties/Hardware Id",
+      "ledger": "Properties/Ledger",
       "loss": "Delivery/Loss",
       "rebirth": "Node Control/Rebirth",
       "session": "Delivery/Session",

@@ -139,13 +139,18 @@ describe('rule 2: births', () => {
         ...['bdSeq', 'Node Control/Rebirth', 'Node Control/Delivery Confirm', 'Node Control/Alarm Limits'],
         ...['Delivery/Version', 'Delivery/Epoch', 'Delivery/Session'],
         ...deliveryClasses.flatMap(name => [`Delivery/${name}/First`, `Delivery/${name}/End`]),
-        ...['Delivery/Loss', 'Properties/Hardware Id', 'Properties/Software', 'Properties/Alarm Limits Hash'],
-        'Properties/Clock Synchronised',
+        ...['Delivery/Loss', 'Properties/Hardware Id', 'Properties/Software', 'Properties/Ledger'],
+        ...['Properties/Alarm Limits Hash', 'Properties/Clock Synchronised'],
       ].map(name => [name, undefined]),
     )
     expect(world.metric(birth, metricNames.rebirth)?.value).toBe(false)
     expect(world.metric(birth, metricNames.version)?.value).toBe(1)
     expect(world.metric(birth, metricNames.hardwareId)?.value).toBe('box-1')
+    // pinned by the first confirmation: a gateway with another ledger learns from the next birth why it is not obeyed
+    expect(world.metric(birth, metricNames.ledger)?.value).toBe('')
+    world.command([birthMetric('Boolean', true, { name: metricNames.rebirth, timestamp: world.time.now() })])
+    await world.time.advance(1_000)
+    expect(world.metric(world.of('NBIRTH').at(-1), metricNames.ledger)?.value).toBe(world.ledger)
   })
 
   test('tck-id-payloads-name-birth-data-requirement: each metric of a birth has a name, a type and a time', async () => {

@@ -49,6 +49,23 @@ describe('edges and devices', () => {
     })
   })
 
+  it('say when an edge belongs to another ledger: it keeps its data, whatever is confirmed', async () => {
+    const gateway = await world.gateway()
+    const edge = await world.edge()
+    const pinned = (ledger: string) => {
+      const metrics = [birthMetric('String', ledger, { name: metricNames.ledger, timestamp: world.time.now() })]
+      edge.nodeBirth({ metrics })
+      edge.deviceBirth()
+      return world.time.advance(100)
+    }
+    await pinned('')
+    expect(gateway.edges()[0]).toMatchObject({ online: true, problem: null })
+    await pinned('6f1c1b1e-0000-4000-8000-00000000000f')
+    expect(gateway.edges()[0]).toMatchObject({ online: true, problem: 'not-obeyed' })
+    await pinned(gateway.status().host.ledger)
+    expect(gateway.edges()[0]).toMatchObject({ online: true, problem: null })
+  })
+
   it('tck-id-operational-behavior-device-ddeath: everything of a dead device is bad', async () => {
     await world.gateway()
     const edge = await world.edge()

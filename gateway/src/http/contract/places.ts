@@ -20,7 +20,7 @@ export const Edge = named(
     backlog: nullable(Type.Object({ alarm: Type.Integer(), total: Type.Integer(), raw: Type.Integer() })),
     lagMs: nullable(Type.Number()),
     lostBatches: Type.Integer(),
-    problem: nullable(Type.String({ description: 'unknown-edge, duplicate-identity, storage-full, ...' })),
+    problem: nullable(Type.String({ description: 'unknown-edge, duplicate-identity, not-obeyed, storage-full, ...' })),
     devices: Type.Array(Type.Object({ device: Type.String(), site: nullable(Type.String()), online: Type.Boolean() })),
   }),
 )
