@@ -10,6 +10,7 @@ import { mqttConnector } from '@penstock/core/runtime/mqtt-link.ts'
 import { nodeFiles } from '@penstock/core/runtime/node-files.ts'
 import { AlarmService } from './alarms/alarm-service.ts'
 import { alarmsView } from './alarms/alarms-view.ts'
+import { RuleCheck } from './alarms/rule-check.ts'
 import type { GatewayFile } from './config/gateway-file.ts'
 import { EmbeddedHistorian } from './historian/embedded.ts'
 import { type HttpServer, openHttp } from './http/server.ts'
@@ -127,6 +128,7 @@ export async function startGateway(file: GatewayFile, deps: GatewayDeps): Promis
     await configuration.publish(ingest.writer, alarms.rulesHash)
     configuration.onReload(() => ingest.registryChanged())
 
+    const ruleCheck = new RuleCheck({ rules: () => configuration.rules, tags: () => live.all(clock.now()), ticker })
     let notifier: Notifier | null = null
     let server: HttpServer | null = null
     const parts = { ingest, historian, alarms, configuration, notifier: () => notifier, server: () => server }
@@ -140,7 +142,7 @@ export async function startGateway(file: GatewayFile, deps: GatewayDeps): Promis
           ...statusOf(parts, maxBytes),
           startedAt,
           timeFactor,
-          problems: problemsOf(parts, clock.now()),
+          problems: [...problemsOf(parts, clock.now()), ...ruleCheck.problems()],
         }),
         readiness: () => readinessOf(parts),
         metrics: openMetrics(parts),
