@@ -164,13 +164,25 @@ export class SessionWriter {
     this.#seq = (seq + 1) % 256
     const payload = encodePayload({
       timestamp: wireTime(this.#now()),
-      metrics,
+      metrics: inOrderOfTime(metrics),
       seq,
       ...(body ? { uuid: batchUuid, body } : {}),
     })
     this.#publish(verb, device, payload)
     return payload.length
   }
+}
+
+/**
+ * A device has slow and fast tags; the oldest value goes first (tck-id-operational-behavior-data-publish-nbirth-order,
+ * -dbirth-order). History, and several values of one tag, keep the order in which they were read, whatever the clock did meanwhile.
+ */
+function inOrderOfTime(metrics: readonly Metric[]): readonly Metric[] {
+  const isEarlier = ({ timestamp = 0 }: Metric, at: number) => timestamp < (metrics[at - 1]?.timestamp ?? 0)
+  if (!metrics.some(isEarlier) || metrics.some(({ isHistorical }) => isHistorical)) return metrics
+  const distinct = new Set(metrics.map(({ alias, name }) => alias ?? name)).size
+  if (distinct < metrics.length) return metrics
+  return metrics.toSorted((a, b) => (a.timestamp ?? 0) - (b.timestamp ?? 0))
 }
 
 /** A declared loss as it is sent: positions instead of record numbers. What lay before this epoch has none. */

@@ -65,7 +65,10 @@ export function readNodeBirth(payload: Payload): NodeBirth | null {
 
 export const isSupported = (version: number): boolean => version === deliveryVersion
 
-/** The tags that a birth lists: everything but `bdSeq`, `Node Control/*`, `Delivery/*`, `Properties/*` and what cannot be a tag. */
+/**
+ * The tags that a birth lists: everything but `bdSeq`, `Node Control/*`, `Delivery/*`, `Properties/*` and what cannot be a tag.
+ * In the order of their aliases, which is that of the profile; the payload has them in order of time.
+ */
 export function readTags(edgeId: string, device: string | null, payload: Payload): BirthMetric[] {
   const found: BirthMetric[] = []
   for (const metric of payload.metrics) {
@@ -76,7 +79,7 @@ export function readTags(edgeId: string, device: string | null, payload: Payload
     if (!type || !dataType) continue
     found.push({ source: tagSource(edgeId, device, name, type, dataType, metric), metric })
   }
-  return found
+  return found.sort((a, b) => (a.metric.alias ?? 0) - (b.metric.alias ?? 0))
 }
 
 function tagSource(
