@@ -11,6 +11,13 @@ export const GatewayFileSchema = Type.Object(
         hostId: Id('Sparkplug host id, the same in every site file'),
         groups: Type.Array(Id('Sparkplug group'), { minItems: 1, description: 'groups that this gateway serves' }),
         data: Type.String({ default: 'data', description: 'folder of the stores, relative to this file' }),
+        reorderMs: Type.Integer({
+          minimum: 0,
+          maximum: 60_000,
+          default: 2000,
+          description:
+            'so long a message that is missing in the sequence of an edge may be late; then its births are asked for',
+        }),
       },
       closed,
     ),

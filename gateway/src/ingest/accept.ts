@@ -12,7 +12,6 @@ import type { EdgeKey } from './record.ts'
 import { Session } from './session.ts'
 import { SessionIntake } from './session-intake.ts'
 
-const reorderMs = 2_000
 /** After an NBIRTH its devices have this long to be born again. */
 const birthsMs = 5_000
 /** After the gateway's own connection was lost, an edge has this long to be born again before it counts as offline. */
@@ -54,7 +53,7 @@ export class EdgeIntake {
   get dueAt(): number {
     const session = this.#session
     const ofSession = session
-      ? Math.min(session.lane?.dueAt ?? forever, session.sequence.gapSince + reorderMs)
+      ? Math.min(session.lane?.dueAt ?? forever, session.sequence.gapSince + this.#context.reorderMs)
       : forever
     return Math.min(this.#absentAt, this.#askBirthAt, this.#devicesAt, ofSession)
   }
@@ -107,7 +106,7 @@ export class EdgeIntake {
   run(at: Instant): void {
     const session = this.#session
     session?.lane?.expire(at.tick)
-    if (session && at.tick - session.sequence.gapSince >= reorderMs) {
+    if (session && at.tick - session.sequence.gapSince >= this.#context.reorderMs) {
       session.sequence.forget()
       this.#context.counters.gaps++
       this.#state.rebirth.want('messages are missing')

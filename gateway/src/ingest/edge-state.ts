@@ -17,6 +17,8 @@ export interface IntakeContext extends LiveLaneContext {
   readonly rules: DeliveryRules
   /** ledger of this gateway */
   readonly ledger: string
+  /** so long a message that is missing in the sequence may be late (tck-id-operational-behavior-host-reordering-param) */
+  readonly reorderMs: number
   /** something is wrong with what came; `place` is the topic */
   readonly note: (kind: string, place: string, what: string) => void
 }

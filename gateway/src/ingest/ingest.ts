@@ -23,6 +23,8 @@ import type { EdgeKey } from './record.ts'
 export interface IngestConfig {
   readonly hostId: string
   readonly groups: readonly string[]
+  /** reorder time-out, ms; default 2 s (delivery protocol, rule 14) */
+  readonly reorderMs?: number
   /** folder of the inbox and of the gateway's identity */
   readonly folder: string
   readonly segmentBytes: number
@@ -113,6 +115,7 @@ export class Ingest {
       counters,
       rules,
       ledger: identity.ledger,
+      reorderMs: config.reorderMs ?? 2_000,
       readsLive: tag => limits.readsLive(tag),
       onLive,
       note: (kind, place, what) => bounded.note(kind, place, what),

@@ -96,6 +96,7 @@ export interface GatewayOptions {
   readonly maxBytes?: number
   readonly segmentBytes?: number
   readonly hostId?: string
+  readonly reorderMs?: number
   readonly folder?: string
 }
 
@@ -127,6 +128,7 @@ export class World {
         hostId,
         groups: ['g1', 'g2'],
         folder,
+        ...(options.reorderMs === undefined ? {} : { reorderMs: options.reorderMs }),
         segmentBytes: options.segmentBytes ?? 64 * 1024,
         maxBytes: options.maxBytes ?? 16 * 2 ** 20,
       },
