@@ -9,9 +9,11 @@ export function loadProfile(path: string): Profile {
 
 function checkProfile(profile: Profile, source: ConfigSource): void {
   const names = profile.tags.map(tag => tag.name)
+  // capitals do not make another name (tck-id-case-sensitivity-metric-names)
+  const folded = names.map(name => name.toLowerCase())
   for (const [index, tag] of profile.tags.entries()) {
     const here = ['tags', index]
-    if (names.indexOf(tag.name) !== index)
+    if (folded.indexOf(tag.name.toLowerCase()) !== index)
       source.fail([...here, 'name'], `the tag "${tag.name}" stands twice; rename one`)
     if (profile.driver === 'modbus') {
       if (!tag.total && (tag.register === undefined || tag.type === undefined)) {

@@ -186,9 +186,10 @@ function checkDevices(file: Raw, source: ConfigSource, profileOf: ReadonlyMap<st
   const addresses = new Map<string, string>()
   for (const [index, device] of file.devices.entries()) {
     const key = `${device.site}/${device.id}`
-    if (seen.has(key))
+    // capitals do not make another id (tck-id-case-sensitivity-sparkplug-ids)
+    if (seen.has(key.toLowerCase()))
       source.fail(['devices', index, 'id'], `the device "${key}" stands twice; ids are unique in a site`)
-    seen.set(key, index)
+    seen.set(key.toLowerCase(), index)
     if (!channels.includes(device.channel)) {
       const guess = nearest(device.channel, channels)
       source.fail(
