@@ -8,6 +8,7 @@ import { UsersFileSchema } from '@penstock/gateway/config/users-file.ts'
 import { openApiDocument } from '@penstock/gateway/http/open-api.ts'
 import { ScenarioSchema } from '@penstock/simulator/scenario-file.ts'
 import type { TSchema } from 'typebox'
+import { sparkplugPage } from './sparkplug-page.ts'
 
 const schemas: Readonly<Record<string, TSchema>> = {
   site: SiteFileSchema,
@@ -27,6 +28,7 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   }
   files.set('docs/errors.md', errorsPage())
   files.set('docs/configuration.md', configurationPage())
+  files.set('docs/sparkplug.md', sparkplugPage())
   files.set('gateway/openapi.json', `${JSON.stringify(await openApiDocument(), null, 2)}\n`)
   return files
 }
