@@ -21,6 +21,8 @@ export interface AgentDeps {
   readonly log: Logger
   /** The clock is one of demonstrations: whatever date it says is meant. */
   readonly scaledClock: boolean
+  /** how much faster than the machine's the clock runs: 1 but for demonstrations */
+  readonly timeFactor: number
 }
 
 export interface Agent {
@@ -38,7 +40,7 @@ const stepMs = 2_000
 
 /** The edge, in the order that a reading takes: drivers and deadband, outbox, broker. */
 export async function startAgent(site: SiteFile, deps: AgentDeps): Promise<Agent> {
-  const { clock, ticker, log } = deps
+  const { clock, ticker, log, timeFactor } = deps
   const closers = new Closers(log, ticker)
   const lock = await lockFolder(site.data)
   try {
@@ -53,7 +55,10 @@ export async function startAgent(site: SiteFile, deps: AgentDeps): Promise<Agent
         ...{ keepaliveS, log, ticker },
       }),
     })
-    const acquisition = await openAcquisition(site, { clock, ticker, log, sink: uplink, logbook: uplink.logbook })
+    const acquisition = await openAcquisition(site, {
+      ...{ clock, ticker, log, timeFactor },
+      ...{ sink: uplink, logbook: uplink.logbook },
+    })
     closers.add('acquisition', () => acquisition.close())
     closers.add('uplink', () => uplink.close())
     uplink.start(acquisition)

@@ -5,6 +5,7 @@ import { PenstockError } from '@penstock/core/runtime/errors.ts'
 import { lockFolder } from '@penstock/core/runtime/folder-lock.ts'
 import { openLogger } from '@penstock/core/runtime/log.ts'
 import { nodeFiles } from '@penstock/core/runtime/node-files.ts'
+import { leastPollMs } from './acquisition/devices.ts'
 import { type Agent, type AgentDeps, outboxOptions, startAgent } from './agent.ts'
 import { formatSummary, summarise } from './check.ts'
 import { loadSiteFile, type SiteFile } from './config/site-file.ts'
@@ -38,9 +39,10 @@ function readArguments(args: readonly string[]) {
   }
 }
 
-function time(file: string | undefined): Pick<AgentDeps, 'clock' | 'scaledClock'> {
+function time(file: string | undefined): Pick<AgentDeps, 'clock' | 'scaledClock' | 'timeFactor'> {
   try {
-    return { clock: openClock(file).clock, scaledClock: file !== undefined }
+    const { clock, factor } = openClock(file)
+    return { clock, scaledClock: file !== undefined, timeFactor: factor }
   } catch (error) {
     throw new PenstockError('config-missing', { path: file ?? '', cause: (error as Error).message }, { cause: error })
   }
@@ -69,6 +71,9 @@ export async function command(args: readonly string[], print: (text: string) => 
     print(await outbox(positionals, site, deps, values.ledger))
     return null
   }
+  const least = Math.round(deps.timeFactor * leastPollMs)
+  if (deps.timeFactor > 1)
+    log.info({ timeFactor: deps.timeFactor }, `scan intervals are at least ${least} ms of this clock`)
   const agent = await startAgent(site, deps)
   print(JSON.stringify({ event: 'ready', edge: `${site.edge.group}/${site.edge.id}`, metrics: agent.metricsUrl }))
   return agent

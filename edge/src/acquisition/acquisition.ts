@@ -47,6 +47,8 @@ export interface AcquisitionDeps {
   readonly log: Logger
   readonly sink: AcquisitionSink
   readonly logbook: Logbook
+  /** how much faster than the machine's the clock runs; default 1 */
+  readonly timeFactor?: number
   /** for jitter; default Math.random */
   readonly random?: () => number
 }
@@ -71,7 +73,7 @@ class Channels implements Acquisition, DriverSink {
     this.#deps = deps
     const now = deps.clock.now()
     for (const config of site.devices) {
-      const { device, description } = describeDevice(site, config)
+      const { device, description } = describeDevice(site, config, deps.timeFactor)
       this.#states.set(device.id, new DeviceState(device, description, boot, now))
     }
     this.devices = [...this.#states.values()].map(state => state.description)

@@ -6,10 +6,21 @@ import { PenstockError } from '@penstock/core/runtime/errors.ts'
 import type { DeviceConfig, SiteFile } from '../config/site-file.ts'
 import type { DriverDevice } from '../drivers/driver.ts'
 
-/** A device of a site file, for its driver and for the birth. */
+/** No wire is polled more often than this, however fast the clock of a demonstration runs. */
+export const leastPollMs = 50
+
+/** Machine time between two reads of a scan class, which the site file gives in calendar time. */
+export const pollMs = (scanMs: number, timeFactor: number): number =>
+  timeFactor === 1 ? scanMs : Math.min(scanMs, Math.max(leastPollMs, Math.round(scanMs / timeFactor)))
+
+/**
+ * A device of a site file, for its driver and for the birth. Periods are machine time for the driver, calendar time in the birth;
+ * `timeFactor` is 1 but for the clocks of demonstrations.
+ */
 export function describeDevice(
   site: SiteFile,
   config: DeviceConfig,
+  timeFactor = 1,
 ): { device: DriverDevice; description: DeviceDescription } {
   const profile = site.profileOf.get(config.profile)
   if (!profile) throw new PenstockError('config-invalid', { text: `there is no profile "${config.profile}"` })
@@ -27,11 +38,12 @@ export function describeDevice(
     if (own === undefined) continue
     scanMs.set(when.tag, Math.min(own, ...tags.map(tag => scanMs.get(tag) ?? own)))
   }
+  const periodOf = (tag: ProfileTag): number => scanMs.get(tag.name) ?? scanOf(tag)
   const device: DriverDevice = {
     id: sparkplugDeviceId(config.site, config.id),
     config,
     profile,
-    tags: used.map(tag => ({ name: tag.name, profile: tag, scanMs: scanMs.get(tag.name) ?? scanOf(tag) })),
+    tags: used.map(tag => ({ name: tag.name, profile: tag, scanMs: pollMs(periodOf(tag), timeFactor) })),
   }
   return {
     device,
@@ -40,7 +52,7 @@ export function describeDevice(
       device: config.id,
       area: config.area,
       profile: config.profile,
-      tags: device.tags.map(tag => describeTag(tag.profile, tag.scanMs, config.tags[tag.name])),
+      tags: used.map(tag => describeTag(tag, periodOf(tag), config.tags[tag.name])),
     },
   }
 }
