@@ -40,11 +40,13 @@ interface SnapshotJson {
   readonly answers: readonly (readonly [string, { command: string; answer: CommandAnswer }])[]
 }
 
-// JSON has no infinity.
-const pack = (key: string, value: unknown): unknown =>
-  key === 'to' && value === Number.POSITIVE_INFINITY ? 'open' : value
-const unpack = (key: string, value: unknown): unknown =>
-  key === 'to' && value === 'open' ? Number.POSITIVE_INFINITY : value
+/** JSON has no infinity and writes null for it; a reviver for the whole snapshot would take seconds. */
+function withOpenEnds(record: RecordInstance | undefined): RecordInstance | null {
+  for (const occurrence of record?.liveOccurrences ?? []) {
+    if (typeof occurrence.to !== 'number') occurrence.to = Number.POSITIVE_INFINITY
+  }
+  return record ?? null
+}
 
 /** The complete state of an engine as bytes; `files` are the rule files that it runs. */
 export function encodeSnapshot(engine: AlarmEngine, files: readonly RuleFile[]): Uint8Array {
@@ -93,7 +95,7 @@ export function encodeSnapshot(engine: AlarmEngine, files: readonly RuleFile[]):
     selfInhibits: [...parts.selfInhibits],
     answers: [...parts.answers],
   }
-  return new TextEncoder().encode(JSON.stringify(json, pack))
+  return new TextEncoder().encode(JSON.stringify(json))
 }
 
 function goneRules(parts: Readonly<EngineParts>): CompiledRule[] {
@@ -125,7 +127,7 @@ export function decodeSnapshot(bytes: Uint8Array): { engine: AlarmEngine; files:
       device: deviceOf(rule, one.source),
       rule,
       state: one.state,
-      record: one.record ?? null,
+      record: withOpenEnds(one.record),
       timerAt: null,
       reports: one.reports ?? 0,
       reportedAt: one.reportedAt ?? 0,
@@ -160,7 +162,7 @@ export function decodeSnapshot(bytes: Uint8Array): { engine: AlarmEngine; files:
 
 function parse(bytes: Uint8Array): SnapshotJson | null {
   try {
-    const json = JSON.parse(new TextDecoder().decode(bytes), unpack) as SnapshotJson
+    const json = JSON.parse(new TextDecoder().decode(bytes)) as SnapshotJson
     return json.version === snapshotVersion ? json : null
   } catch {
     return null

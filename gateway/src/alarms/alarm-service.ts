@@ -69,6 +69,7 @@ export class AlarmService implements Consumer {
   readonly #journalListeners = new Set<() => void>()
   readonly #changedIds = new Set<string>()
   #unsynced = false
+  #saving: Promise<void> = Promise.resolve()
   #closed = false
 
   private constructor(
@@ -277,7 +278,8 @@ export class AlarmService implements Consumer {
     this.#cancelTimer?.()
     for (const { fail } of this.#waiting.values()) fail(new PenstockError('closed', { what: 'the alarm engine' }))
     this.#waiting.clear()
-    await this.flush()
+    if (this.#unsynced) await this.journal.sync()
+    if (this.#sinceSnapshot > 0) await this.#snapshot()
     await this.journal.close()
   }
 
@@ -352,10 +354,18 @@ export class AlarmService implements Consumer {
     }
   }
 
-  async #snapshot(): Promise<void> {
-    const next = this.#next
-    await this.#snapshots.save(this.#engine, this.#files, next)
-    this.#sinceSnapshot = 0
+  /** One after the other: flush and close may come together. */
+  #snapshot(): Promise<void> {
+    const before = this.#saving
+    this.#saving = before.catch(() => undefined).then(() => this.#saveNow())
+    return this.#saving
+  }
+
+  async #saveNow(): Promise<void> {
+    if (this.cursor >= this.#next) return
+    const since = this.#sinceSnapshot
+    await this.#snapshots.save(this.#engine, this.#files, this.#next)
+    this.#sinceSnapshot -= since
     this.#snapshotAt = this.#options.ticker.now()
   }
 }
