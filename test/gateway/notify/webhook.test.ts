@@ -153,6 +153,15 @@ afterEach(async () => {
 })
 
 describe('a webhook', () => {
+  it('links a late finding to itself, not to the alarm beside which it stands', async () => {
+    await openNotifier(['a'])
+    await write(raise(0), raise(1, { kind: 'LATE_FINDING', late: true, occ: 2, after: 'RTN_UNACK' }))
+    await expect.poll(() => status('a')).toMatchObject({ delivered: 2 })
+    const links = receiver.calls.map(({ body }) => (JSON.parse(body) as { link: string }).link)
+    const page = 'http://127.0.0.1:8080/alarms/cl2.leak%40s%3Acl2-1%3Aconcentration'
+    expect(links).toEqual([page, `${page}~2`])
+  })
+
   it('gets a signed message with everything a person needs, once', async () => {
     await openNotifier(['a'])
     await write(raise(0), raise(1, { kind: 'LEVEL', announce: false }))
