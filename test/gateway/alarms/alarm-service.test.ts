@@ -137,6 +137,16 @@ describe('the alarm service', () => {
     await service.close()
   })
 
+  it('writes its snapshots one after the other when flushes and the close come together', async () => {
+    const world = new World()
+    const service = await raised(world)
+    await Promise.all([service.flush(), service.flush(), service.close()])
+    const again = await world.open()
+    expect(again.cursor).toBe(world.inbox.records.length)
+    expect(again.open()).toMatchObject([{ id: leak, occ: 1 }])
+    await again.close()
+  })
+
   it('does not open for nothing: a journal and a snapshot of another life are found again', async () => {
     const world = new World()
     const service = await raised(world)
