@@ -101,10 +101,11 @@ export class AlarmService implements Consumer {
     const snapshots = new SnapshotStore(folder, files, log)
     const saved = await snapshots.load()
     if (!saved && journal.end > 0) {
-      log.error(
-        { records: journal.end },
-        'no snapshot of the alarms is readable; their state is made from what the inbox still has',
-      )
+      const details = { records: journal.end }
+      // Before the first snapshot the inbox is kept whole, and the state that is folded from it is complete.
+      if (snapshots.found) {
+        log.error(details, 'no snapshot of the alarms is readable; their state is made from what the inbox still has')
+      } else log.warn(details, 'there is no snapshot of the alarms yet; their state is made from the inbox')
     }
     return new AlarmService(
       options,

@@ -22,6 +22,7 @@ export class SnapshotStore {
   readonly #log: Logger
   /** inbox position of each of the two, 0 when there is none */
   readonly #next: [number, number] = [0, 0]
+  #found = false
 
   constructor(folder: string, files: FileLayer, log: Logger) {
     this.#folder = folder
@@ -34,12 +35,18 @@ export class SnapshotStore {
     return Math.min(...this.#next)
   }
 
+  /** Whether `load` saw a snapshot, readable or not. */
+  get found(): boolean {
+    return this.#found
+  }
+
   /** The newest that can be read; null if there is none. */
   async load(): Promise<SavedEngine | null> {
     const readable: { next: number; body: Uint8Array; name: string }[] = []
     for (const [place, name] of names.entries()) {
       const bytes = await this.#files.readWhole(`${this.#folder}/${name}`)
       if (!bytes) continue
+      this.#found = true
       const unpacked = unpack(bytes)
       if (unpacked) {
         this.#next[place === 0 ? 0 : 1] = unpacked.next
